@@ -1,0 +1,1 @@
+//! The Docker Engine API, Docker's or Podman's.

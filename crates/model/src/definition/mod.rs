@@ -1,0 +1,1 @@
+//! `naru.yaml`: types, parsing, validation.

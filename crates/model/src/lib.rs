@@ -1,0 +1,28 @@
+//! The nouns of Naru and the rules between them.
+//!
+//! This crate does no IO, starts no task and reads no clock: everything here is plain data in, plain data
+//! out. Engines, stores and pages speak in these types; none of those is known here.
+
+pub mod authorise;
+pub mod definition;
+pub mod effect;
+pub mod id;
+pub mod job;
+pub mod manifest;
+pub mod name;
+pub mod problem;
+pub mod rollout;
+pub mod route;
+pub mod time;
+pub mod workload;
+
+pub use id::{
+    CommitId, ConfigurationVersion, Digest, EnvironmentKey, Generation, ImageReference, InstanceId,
+    ReleaseNumber, RevisionNumber, RunNumber, SecretVersion,
+};
+pub use name::{
+    BranchName, EnvironmentName, NameError, ProjectName, SecretName, ServiceName, StepName, VariableName,
+    VolumeName,
+};
+pub use problem::Problem;
+pub use time::{Clock, Timestamp};

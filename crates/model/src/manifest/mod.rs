@@ -1,0 +1,1 @@
+//! The manifests of a deploy repository: rendering, parsing, merging.

@@ -1,0 +1,218 @@
+//! Moving an environment from one revision to another: what is wanted, what is seen, and the actions between.
+//!
+//! The decision is [`plan`]: synchronous, pure and total. It names no engine and no store.
+
+mod plan;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use plan::plan;
+
+use crate::id::{EnvironmentKey, RevisionNumber};
+use crate::job::{ExitReason, JobKey, JobSeen, JobSpec};
+use crate::name::ServiceName;
+use crate::problem::Problem;
+use crate::route::{RouteTable, TrafficSeen};
+use crate::time::Timestamp;
+use crate::workload::{EnvironmentSpec, ServiceSpec, TemplateHash};
+
+/// Names one replica of an environment. `revision` is the one it was first started for; `attempt` counts restarts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ReplicaKey {
+    /// Which service.
+    pub service: ServiceName,
+    /// The revision it was started for.
+    pub revision: RevisionNumber,
+    /// Counts from 0 within service and revision.
+    pub index: u32,
+    /// Counts from 0; a replica that exited comes back with the next number.
+    pub attempt: u32,
+}
+
+impl fmt::Display for ReplicaKey {
+    /// `web-41-0`, and `web-41-0-2` after two restarts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.service, self.revision, self.index)?;
+        if self.attempt > 0 { write!(f, "-{}", self.attempt) } else { Ok(()) }
+    }
+}
+
+/// What the engine sees of an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// Every replica this instance made for the environment, the exited ones included.
+    pub replicas: Vec<ReplicaSeen>,
+}
+
+/// One replica as the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSeen {
+    /// Which replica.
+    pub key: ReplicaKey,
+    /// What it was made from.
+    pub template: TemplateHash,
+    /// How it is.
+    pub state: ReplicaState,
+    /// Where it listens, once known.
+    pub address: Option<SocketAddr>,
+}
+
+/// How a replica is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplicaState {
+    /// Created, not running yet (its image may still be pulled).
+    Starting,
+    /// Running.
+    Running {
+        /// Since when.
+        since: Timestamp,
+        /// Whether its probe answers. A worker without a probe is ready after [`crate::workload::Template::SETTLE`].
+        ready: bool,
+    },
+    /// Asked to stop, not gone yet.
+    Stopping,
+    /// Over; kept until it is removed.
+    Exited {
+        /// Why.
+        reason: ExitReason,
+        /// When.
+        at: Timestamp,
+        /// Its last log lines, secrets masked.
+        last_lines: Vec<String>,
+    },
+}
+
+/// One change to the world. Named by object and generation: repeating it is harmless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Creates and starts a replica; does nothing when it exists.
+    Start {
+        /// Its name.
+        replica: ReplicaKey,
+        /// What it is made from (`replicas` is not read).
+        service: Box<ServiceSpec>,
+    },
+    /// Sends SIGTERM, later SIGKILL; returns at once. Does nothing when it is gone.
+    Stop {
+        /// Which replica.
+        replica: ReplicaKey,
+        /// How long it may take before SIGKILL.
+        within: Duration,
+    },
+    /// Removes a replica that exited, or kills and removes one that must not stay.
+    Remove {
+        /// Which replica.
+        replica: ReplicaKey,
+    },
+    /// Starts or adopts the release command.
+    EnsureJob {
+        /// Its name.
+        key: JobKey,
+        /// What it does.
+        job: Box<JobSpec>,
+    },
+    /// Stops and removes a job that is no longer wanted, or whose end has been recorded.
+    StopJob {
+        /// Which job.
+        key: JobKey,
+    },
+    /// Replaces the environment's routes. Carried out by traffic, not by the engine.
+    Publish {
+        /// The whole table.
+        table: RouteTable,
+    },
+}
+
+/// What the planner knows. All of it is data; nothing is remembered between passes but what is in here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Situation {
+    /// Which environment.
+    pub environment: EnvironmentKey,
+    /// The revision that is wanted.
+    pub want: Wanted,
+    /// The revision that serves, when it is another one: what to keep alive until the switch and to return to.
+    pub serving: Option<Wanted>,
+    /// When the move to `want` began.
+    pub since: Timestamp,
+    /// Whether `want` has served before or its release command has succeeded: it is not run again.
+    pub released: bool,
+    /// What the engine sees.
+    pub seen: Seen,
+    /// The release command's job, if the engine knows it.
+    pub job: Option<JobSeen>,
+    /// What the edge says.
+    pub traffic: TrafficSeen,
+    /// The hour.
+    pub now: Timestamp,
+}
+
+/// A revision and what it asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Its number.
+    pub revision: RevisionNumber,
+    /// What it asks for.
+    pub spec: EnvironmentSpec,
+}
+
+/// What to do now, and what to say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Actions, in order; each is safe only after the ones before it were carried out.
+    pub actions: Vec<Action>,
+    /// How the environment is.
+    pub status: Status,
+    /// When to look again, at the latest.
+    pub look_again: Duration,
+}
+
+/// How an environment is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Status {
+    /// Everything that is wanted runs, and nothing else.
+    Live,
+    /// Under way.
+    Moving {
+        /// The phase.
+        phase: Phase,
+        /// One sentence for people, such as "1 of 2 new replicas are ready".
+        detail: String,
+    },
+    /// `want` has all the traffic, but replicas are missing or restarting.
+    Degraded {
+        /// One sentence for people.
+        detail: String,
+    },
+    /// The move was given up: `serving` keeps all traffic, `want` is bad.
+    Failed {
+        /// Why, with evidence.
+        problem: Box<Problem>,
+    },
+}
+
+/// The phases of a rollout, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The release command runs.
+    Release,
+    /// Requests are held and the old replicas of exclusive volumes stop.
+    Hold,
+    /// New replicas start.
+    Start,
+    /// New replicas run and are probed.
+    Probe,
+    /// The edge is told.
+    Route,
+    /// Old replicas finish what they have.
+    Drain,
+    /// Old replicas stop.
+    Stop,
+}

@@ -1,0 +1,172 @@
+//! Every SQL statement and migration, leases, blobs and the append-only log. What is stored means nothing here: rules
+//! live in `naru-model`, loops in the crates that own them.
+//!
+//! One writer: [`Store::write`] is the only way to change anything. It counts as one effect, and rings the topics
+//! that it touched.
+
+pub mod lease;
+pub mod project;
+mod topic;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use naru_model::effect::Effects;
+use naru_model::effect::Moment;
+use naru_model::{Clock, Timestamp};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::broadcast;
+
+pub use topic::{Change, Changes, Topic};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The caller no longer holds the lease it acts under, or a newer generation exists.
+    #[error("stale: {0}")]
+    Stale(&'static str),
+    /// Another row has this name or number already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// No such row.
+    #[error("{0} does not exist")]
+    Missing(String),
+    /// What is stored cannot be read: it was damaged or written by a newer version.
+    #[error("stored {what} cannot be read: {why}")]
+    Damaged {
+        /// Which kind of value.
+        what: &'static str,
+        /// The decoder's reason.
+        why: String,
+    },
+    /// The disk or the database refused: full, busy beyond the time limit, or not writable.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) if error.is_unique_violation() => Self::Exists(error.message().to_owned()),
+            sqlx::Error::RowNotFound => Self::Missing("the row".into()),
+            sqlx::Error::ColumnDecode { index, source } => {
+                Self::Damaged { what: "row", why: format!("column {index}: {source}") }
+            }
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// The result of every call here.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// The database of one instance. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    reader: SqlitePool,
+    writer: SqlitePool,
+    clock: Arc<dyn Clock>,
+    effects: Arc<dyn Effects>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl Store {
+    /// Opens or creates the database in `file` and brings its schema up to date.
+    pub async fn open(file: &Path, clock: Arc<dyn Clock>, effects: Arc<dyn Effects>) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        sqlx::migrate!().run(&writer).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let reader = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
+        let (changes, _) = broadcast::channel(1024);
+        Ok(Self { reader, writer, clock, effects, changes })
+    }
+
+    /// Begins a change. `name` is stable and dotted without the `store.` prefix, such as `trigger.accept`.
+    pub(crate) async fn write(&self, name: &'static str) -> Result<Write<'_>> {
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Write { store: self, name, transaction, changes: Vec::new() })
+    }
+
+    /// Connections for reading.
+    pub(crate) fn reader(&self) -> &SqlitePool {
+        &self.reader
+    }
+
+    /// The hour, for rows that carry it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Follows what changes from now on.
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.changes.subscribe())
+    }
+}
+
+/// A change under way; without [`Write::commit`] nothing happens.
+pub(crate) struct Write<'a> {
+    store: &'a Store,
+    name: &'static str,
+    transaction: Transaction<'static, Sqlite>,
+    changes: Vec<Change>,
+}
+
+impl Write<'_> {
+    /// Where statements run.
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    /// Rings a topic once the change is committed.
+    pub(crate) fn ring(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Makes the change true and rings its topics.
+    pub(crate) async fn commit(self) -> Result<()> {
+        let name = format!("store.{}", self.name);
+        self.store.effects.at(Moment::Before, &name).await;
+        self.transaction.commit().await?;
+        self.store.effects.at(Moment::After, &name).await;
+        for change in self.changes {
+            let _ = self.store.changes.send(change); // nobody listening is fine: loops also look by timer
+        }
+        Ok(())
+    }
+}
+
+/// An instant as it is stored: milliseconds since 1970.
+pub(crate) fn to_millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+/// The inverse of [`to_millis`].
+pub(crate) fn from_millis(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Reads a stored text as a model type.
+pub(crate) fn parse<T: std::str::FromStr>(what: &'static str, text: &str) -> Result<T>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Damaged { what, why: error.to_string() })
+}
+
+/// Reads a stored JSON document as a model type.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged { what, why: error.to_string() })
+}
+
+/// Writes a model type as a JSON document.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("model types are plain data")
+}

@@ -55,7 +55,9 @@ pub struct LogLine {
 }
 
 /// A place in a log: opaque, comparable, valid as long as its source exists. The start is the default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct LogPosition(pub u64);
 

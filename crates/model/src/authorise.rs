@@ -23,7 +23,9 @@ impl Credentials {
     /// Reads an `Authorization` header: `Bearer token`, or `Basic` whose password is a token. The caller decodes
     /// base64, since this crate knows no encodings.
     pub fn from_header(header: Option<&str>, decode_base64: impl Fn(&str) -> Option<Vec<u8>>) -> Self {
-        let Some((scheme, value)) = header.and_then(|header| header.split_once(' ')) else { return Self::None };
+        let Some((scheme, value)) = header.and_then(|header| header.split_once(' ')) else {
+            return Self::None;
+        };
         if scheme.eq_ignore_ascii_case("bearer") {
             return Self::Token(value.trim().to_owned());
         }

@@ -240,7 +240,13 @@ mod tests {
     fn images_are_only_accepted_by_digest() {
         let digest = Digest::of(b"");
         assert!(format!("127.0.0.1:7070/shop/web@{digest}").parse::<ImageReference>().is_ok());
-        for bad in ["shop/web:latest", "shop/web", "-v@x", &format!("--privileged@{digest}"), &format!("a b@{digest}")] {
+        for bad in [
+            "shop/web:latest",
+            "shop/web",
+            "-v@x",
+            &format!("--privileged@{digest}"),
+            &format!("a b@{digest}"),
+        ] {
             assert!(bad.parse::<ImageReference>().is_err(), "{bad}");
         }
     }

@@ -185,7 +185,21 @@ mod tests {
         }
         let long = "a".repeat(300);
         for bad in [
-            "", "..", "a/..", "a;b", "$(id)", "a\nb", "-a", "a-", "A", "1a", "a--b", "가게", "a b", "a.b", "a_b",
+            "",
+            "..",
+            "a/..",
+            "a;b",
+            "$(id)",
+            "a\nb",
+            "-a",
+            "a-",
+            "A",
+            "1a",
+            "a--b",
+            "가게",
+            "a b",
+            "a.b",
+            "a_b",
             long.as_str(),
         ] {
             assert!(bad.parse::<ProjectName>().is_err(), "{bad:?}");
@@ -194,13 +208,39 @@ mod tests {
 
     #[test]
     fn branch_names() {
-        for good in ["main", "feature/x-1", "release-1.2", "한글/가지", "user@host", "dependabot/npm/a_b+c"] {
+        for good in ["main", "feature/x-1", "release-1.2", "한글/가지", "user@host", "dependabot/npm/a_b+c"]
+        {
             assert!(good.parse::<BranchName>().is_ok(), "{good}");
         }
         let long = "a".repeat(300);
         for bad in [
-            "", "/", "a/", "/a", "a//b", "-a", "x/-a", "a..b", "a;b", "$(id)", "a\nb", "a b", "a.lock", "x/a.lock",
-            ".git", "x/.git", "@", "a@{1}", "a.", "a~1", "a^", "a:b", "a\\b", "a*", "a?", "a[", long.as_str(),
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "-a",
+            "x/-a",
+            "a..b",
+            "a;b",
+            "$(id)",
+            "a\nb",
+            "a b",
+            "a.lock",
+            "x/a.lock",
+            ".git",
+            "x/.git",
+            "@",
+            "a@{1}",
+            "a.",
+            "a~1",
+            "a^",
+            "a:b",
+            "a\\b",
+            "a*",
+            "a?",
+            "a[",
+            long.as_str(),
         ] {
             assert!(bad.parse::<BranchName>().is_err(), "{bad:?}");
         }

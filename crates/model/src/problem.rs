@@ -28,7 +28,13 @@ pub struct Problem {
 impl Problem {
     /// A problem with a code and a summary; the other fields are added with the methods below.
     pub fn new(code: &'static str, summary: impl Into<String>) -> Self {
-        Self { code: Cow::Borrowed(code), summary: summary.into(), cause: Vec::new(), state: None, hint: Vec::new() }
+        Self {
+            code: Cow::Borrowed(code),
+            summary: summary.into(),
+            cause: Vec::new(),
+            state: None,
+            hint: Vec::new(),
+        }
     }
 
     /// Adds a line of evidence.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Digest, EnvironmentKey, Generation, RevisionNumber};
 use crate::name::ServiceName;
 use crate::rollout::ReplicaKey;
+use crate::time::Timestamp;
 
 /// All routes of one environment. Weights of a route's backends are relative to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,8 @@ pub struct TrafficSeen {
 pub struct AppliedTable {
     /// The generation it was published with.
     pub generation: Generation,
+    /// Since when a table with this content is in force; publishing an equal one does not change it.
+    pub since: Timestamp,
     /// What it says.
     pub table: RouteTable,
 }

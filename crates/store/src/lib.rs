@@ -49,7 +49,9 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
-            sqlx::Error::Database(error) if error.is_unique_violation() => Self::Exists(error.message().to_owned()),
+            sqlx::Error::Database(error) if error.is_unique_violation() => {
+                Self::Exists(error.message().to_owned())
+            }
             sqlx::Error::RowNotFound => Self::Missing("the row".into()),
             sqlx::Error::ColumnDecode { index, source } => {
                 Self::Damaged { what: "row", why: format!("column {index}: {source}") }
@@ -84,7 +86,8 @@ impl Store {
             .busy_timeout(Duration::from_secs(10));
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         sqlx::migrate!().run(&writer).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let reader = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
+        let reader =
+            SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
         let (changes, _) = broadcast::channel(1024);
         Ok(Self { reader, writer, clock, effects, changes })
     }

@@ -87,7 +87,10 @@ impl Store {
     /// Removes a project's rows, and by cascade every row that belongs to it.
     pub async fn forget_project(&self, name: &ProjectName) -> Result<()> {
         let mut write = self.write("project.forget").await?;
-        sqlx::query("DELETE FROM project WHERE name = $1").bind(name.as_str()).execute(write.connection()).await?;
+        sqlx::query("DELETE FROM project WHERE name = $1")
+            .bind(name.as_str())
+            .execute(write.connection())
+            .await?;
         write.ring(Change { topic: Topic::Projects, project: Some(name.clone()) });
         write.commit().await
     }

@@ -80,7 +80,9 @@ pub enum ReplicaState {
     Exited {
         /// Why.
         reason: ExitReason,
-        /// When.
+        /// When it had started, if it did.
+        started: Option<Timestamp>,
+        /// When it ended.
         at: Timestamp,
         /// Its last log lines, secrets masked.
         last_lines: Vec<String>,
@@ -136,11 +138,11 @@ pub struct Situation {
     pub environment: EnvironmentKey,
     /// The revision that is wanted.
     pub want: Wanted,
-    /// The revision that serves, when it is another one: what to keep alive until the switch and to return to.
-    pub serving: Option<Wanted>,
+    /// What has the traffic, as recorded at the last switch.
+    pub serving: Serving,
     /// When the move to `want` began.
     pub since: Timestamp,
-    /// Whether `want` has served before or its release command has succeeded: it is not run again.
+    /// Whether the release command of `want` has succeeded, or need not run because its content served before.
     pub released: bool,
     /// What the engine sees.
     pub seen: Seen,
@@ -150,6 +152,18 @@ pub struct Situation {
     pub traffic: TrafficSeen,
     /// The hour.
     pub now: Timestamp,
+}
+
+/// What has the traffic, as recorded at the last switch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Serving {
+    /// Nothing: this is the environment's first revision.
+    Nothing,
+    /// Another revision: kept alive until the switch, and returned to when the move fails.
+    Other(Wanted),
+    /// The wanted revision itself.
+    Want,
 }
 
 /// A revision and what it asks for.
@@ -168,6 +182,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// How the environment is.
     pub status: Status,
+    /// The wanted revision has all the traffic from now on; to be recorded.
+    pub switched: bool,
     /// When to look again, at the latest.
     pub look_again: Duration,
 }

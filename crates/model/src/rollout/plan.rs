@@ -5,5 +5,10 @@ use super::{Plan, Situation, Status};
 /// Decides what to do now.
 pub fn plan(situation: &Situation) -> Plan {
     let _ = situation;
-    Plan { actions: Vec::new(), status: Status::Live, look_again: std::time::Duration::from_secs(5) }
+    Plan {
+        actions: Vec::new(),
+        status: Status::Live,
+        switched: false,
+        look_again: std::time::Duration::from_secs(5),
+    }
 }

@@ -1,1 +1,6 @@
-//! naru-image
+//! Images: plans for building them, the registry that keeps them, and what is kept for how long.
+//!
+//! Building itself is a job of the engine, and which images are still needed is known to delivery; neither is known
+//! here.
+
+pub mod plan;

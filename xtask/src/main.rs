@@ -1,1 +1,58 @@
-fn main() {}
+//! `cargo xtask`: everything a contributor or the gate runs besides cargo itself.
+//!
+//! Owns the command line and nothing else; each task is a module. Nothing here is part of Naru as it is installed.
+
+mod command;
+mod gate;
+mod tidy;
+mod tools;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Naru workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that must pass before a change is merged: format, lints, rules, tests, the demo.
+    Test(gate::Options),
+    /// Which programs the demo and the tests need and this machine lacks; installs them with --install.
+    Tools {
+        /// Install with one apt-get line that is shown.
+        #[arg(long)]
+        install: bool,
+    },
+    /// The rules that no compiler checks: imports between crates, licences, sources, documents.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let root = root();
+    let result = match Arguments::parse().task {
+        Task::Test(options) => return gate::run(&root, &options),
+        Task::Tools { install } => tools::ensure(&root, tools::For::Demo, install)
+            .and_then(|()| tools::ensure(&root, tools::For::Test, install)),
+        Task::Tidy => tidy::run(&root),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace folder, known since compilation.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or(here.clone(), PathBuf::from)
+}

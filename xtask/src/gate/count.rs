@@ -1,0 +1,64 @@
+//! Reading how many tests passed from the closing lines of test runners.
+
+use std::ops::Add;
+
+/// Tests that passed and failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+}
+
+impl Add for Count {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
+    }
+}
+
+/// What a line says; nothing for every line but a runner's summary. Understands nextest, and cargo's own harness.
+pub(super) fn read(line: &str) -> Count {
+    let line = line.trim();
+    let summary =
+        (line.starts_with("Summary [") && line.contains(" run: ")) || line.starts_with("test result: ");
+    if !summary {
+        return Count::default();
+    }
+    let mut count = Count::default();
+    let words: Vec<&str> =
+        line.split([' ', ';', ',', '(', ')', ':']).filter(|word| !word.is_empty()).collect();
+    for pair in words.windows(2) {
+        let Ok(number) = pair[0].parse::<u64>() else { continue };
+        match pair[1] {
+            "passed" => count.passed += number,
+            "failed" | "timed" | "exec" => count.failed += number,
+            _ => {}
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_runners_are_understood() {
+        let cases = [
+            ("     Summary [   0.512s] 12 tests run: 12 passed, 0 skipped", 12, 0),
+            (
+                "Summary [ 3s] 20/30 tests run: 17 passed (2 slow, 1 flaky), 2 failed, 1 timed out, 4 skipped",
+                17,
+                3,
+            ),
+            ("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out", 5, 0),
+            ("test result: FAILED. 5 passed; 2 failed; 0 ignored", 5, 2),
+            ("the summary: 7 passed", 0, 0),
+            ("PASS [   0.010s] naru-model name::tests::a", 0, 0),
+        ];
+        for (line, passed, failed) in cases {
+            assert_eq!(read(line), Count { passed, failed }, "{line}");
+        }
+    }
+}

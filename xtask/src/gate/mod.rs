@@ -1,0 +1,165 @@
+//! `cargo xtask test`: the gate. Runs every stage even when an earlier one failed, so that one run tells everything,
+//! and ends with a table of stages and times, a summary, and a plain line of sums.
+
+mod count;
+mod report;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::command;
+use crate::tidy;
+use crate::tools::{self, For};
+use count::Count;
+use report::{Outcome, Stage};
+
+/// Options of `cargo xtask test`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only these stages: fmt, tidy, deny, clippy, test, apps, demo.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+const STAGES: &[&str] = &["fmt", "tidy", "deny", "clippy", "test", "apps", "demo"];
+
+/// Runs the stages. Anything missing on the machine is a failure before the first of them.
+pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
+    match stages(root, options) {
+        // The line of sums is the last thing that is printed, also when something failed.
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn stages(root: &Path, options: &Options) -> Result<bool> {
+    if let Some(unknown) = options.only.iter().find(|name| !STAGES.contains(&name.as_str())) {
+        bail!("there is no stage `{unknown}`; the stages are {}", STAGES.join(", "));
+    }
+    let missing = tools::missing(For::Test);
+    if !missing.is_empty() {
+        bail!("tools are missing; install them first:\n\n  {}\n", tools::install_line(&missing));
+    }
+    let started = Instant::now();
+    let mut stages = Vec::new();
+    for name in
+        STAGES.iter().filter(|name| options.only.is_empty() || options.only.iter().any(|one| one == *name))
+    {
+        println!("\n──── {name} ────");
+        let began = Instant::now();
+        let (outcome, count) = stage(root, name);
+        stages.push(Stage { name: (*name).to_owned(), took: began.elapsed(), outcome, count });
+    }
+    print!("\n{}", report::table(&stages, started.elapsed()));
+    Ok(!stages.iter().any(Stage::failed))
+}
+
+fn stage(root: &Path, name: &str) -> (Outcome, Count) {
+    match name {
+        "fmt" => check(fmt(root)),
+        "tidy" => check(tidy::run(root)),
+        "deny" => deny(root),
+        "clippy" => check(clippy(root)),
+        "test" => workspace_tests(root),
+        "apps" => application_tests(root),
+        _ => demo(root),
+    }
+}
+
+fn check(result: Result<()>) -> (Outcome, Count) {
+    (Outcome::of(result), Count::default())
+}
+
+fn fmt(root: &Path) -> Result<()> {
+    command::run(command::cargo(root).args(["fmt", "--all", "--check"]))?;
+    for app in tidy::applications(root) {
+        command::run(command::cargo(&root.join(app)).args(["fmt", "--all", "--check"]))?;
+    }
+    Ok(())
+}
+
+fn clippy(root: &Path) -> Result<()> {
+    let mut cargo = command::cargo(root);
+    cargo.args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    command::run(&mut cargo)?;
+    for app in tidy::applications(root) {
+        let mut cargo = application_cargo(root, &app);
+        command::run(cargo.args(["clippy", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+/// cargo-deny where it is installed. Where it is not, tidy has checked everything but advisories.
+fn deny(root: &Path) -> (Outcome, Count) {
+    if !tools::present("cargo-deny") {
+        let note = "cargo-deny is not installed; tidy checked licences, bans and sources; advisories were NOT fetched";
+        println!("{note}");
+        return (Outcome::LeftOut(note.to_owned()), Count::default());
+    }
+    check(command::run(command::cargo(root).args(["deny", "--locked", "check"])))
+}
+
+fn workspace_tests(root: &Path) -> (Outcome, Count) {
+    let mut cargo = command::cargo(root);
+    if tools::present("cargo-nextest") {
+        cargo.args(["nextest", "run", "--workspace", "--all-features", "--locked", "--no-fail-fast"]);
+    } else {
+        cargo.args(["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"]);
+        cargo.args(["--lib", "--bins", "--tests"]);
+    }
+    counted(&mut cargo)
+}
+
+fn application_tests(root: &Path) -> (Outcome, Count) {
+    let mut sum = Count::default();
+    let mut outcome = Outcome::Passed;
+    for app in tidy::applications(root) {
+        let (result, count) =
+            counted(application_cargo(root, &app).args(["test", "--locked", "--no-fail-fast"]));
+        sum = sum + count;
+        if let Outcome::Failed(reason) = result {
+            outcome = Outcome::Failed(format!("{app}: {reason}"));
+        }
+    }
+    (outcome, sum)
+}
+
+fn demo(_root: &Path) -> (Outcome, Count) {
+    (Outcome::LeftOut("there is no demo yet".to_owned()), Count::default())
+}
+
+/// Cargo in the workspace of an application, with a target folder apart: its profiles and features differ.
+fn application_cargo(root: &Path, app: &str) -> Command {
+    let mut cargo = command::cargo(&root.join(app));
+    if let Some(target) = command::variable("CARGO_TARGET_DIR") {
+        cargo.env("CARGO_TARGET_DIR", format!("{target}/{app}"));
+    }
+    cargo
+}
+
+/// Runs a test runner and adds up what it says.
+fn counted(command: &mut Command) -> (Outcome, Count) {
+    let mut count = Count::default();
+    match command::watch(command, |line| count = count + count::read(line)) {
+        Ok(true) if count.passed == 0 => (Outcome::Failed("it ran no tests at all".to_owned()), count),
+        Ok(true) => (Outcome::Passed, count),
+        Ok(false) => (Outcome::Failed(format!("{} failed", count.failed)), count),
+        Err(error) => (Outcome::Failed(format!("{error:#}")), count),
+    }
+}

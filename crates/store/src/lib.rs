@@ -4,8 +4,12 @@
 //! One writer: [`Store::write`] is the only way to change anything. It counts as one effect, and rings the topics
 //! that it touched.
 
+pub mod environment;
+pub mod intent;
 pub mod lease;
 pub mod project;
+pub mod revision;
+pub mod setting;
 mod topic;
 
 use std::path::Path;

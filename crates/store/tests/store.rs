@@ -1,0 +1,170 @@
+//! The store against a real SQLite file: leases, environments, intents, configuration and secrets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use naru_model::effect::Unobserved;
+use naru_model::job::SecretScope;
+use naru_model::{
+    Clock, CommitId, ConfigurationVersion, EnvironmentKey, Generation, Problem, ReleaseNumber,
+    RevisionNumber, SecretVersion, Timestamp,
+};
+use naru_store::intent::{IntentKind, IntentState, Restored};
+use naru_store::revision::{Outcome, Revision};
+use naru_store::{Store, StoreError};
+
+struct Hand(AtomicI64);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+}
+
+struct Fixture {
+    store: Store,
+    clock: Arc<Hand>,
+    key: EnvironmentKey,
+    _folder: tempfile::TempDir,
+}
+
+async fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hand(AtomicI64::new(1_000_000)));
+    let store =
+        Store::open(&folder.path().join("naru.db"), clock.clone(), Arc::new(Unobserved)).await.unwrap();
+    let key = EnvironmentKey { project: "shop".parse().unwrap(), environment: "production".parse().unwrap() };
+    store.create_project(&key.project, &"main".parse().unwrap()).await.unwrap();
+    store.ensure_environment(&key, None).await.unwrap();
+    Fixture { store, clock, key, _folder: folder }
+}
+
+fn revision(number: u32) -> Revision {
+    Revision {
+        number: RevisionNumber(number),
+        commit: CommitId::try_from(format!("{number:040x}")).unwrap(),
+        release: Some(ReleaseNumber(number)),
+        configuration: ConfigurationVersion(0),
+        author: "Naru".into(),
+        message: "Deliver".into(),
+        created_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[tokio::test]
+async fn a_lease_has_one_holder_and_its_fence_rises_with_every_change() {
+    let f = fixture().await;
+    let first = f.store.lease("delivery", "a", Duration::from_secs(30)).await.unwrap().unwrap();
+    assert_eq!(f.store.lease("delivery", "b", Duration::from_secs(30)).await.unwrap(), None);
+    let renewed = f.store.lease("delivery", "a", Duration::from_secs(30)).await.unwrap().unwrap();
+    assert_eq!(renewed.fence, first.fence);
+    f.clock.0.fetch_add(31_000, Ordering::Relaxed);
+    assert!(matches!(f.store.check_lease(&first).await, Err(StoreError::Stale(_))));
+    let second = f.store.lease("delivery", "b", Duration::from_secs(30)).await.unwrap().unwrap();
+    assert!(second.fence > first.fence);
+    f.store.check_lease(&second).await.unwrap();
+    assert!(matches!(f.store.check_lease(&first).await, Err(StoreError::Stale(_))));
+    f.store.release_lease(&second).await.unwrap();
+    assert!(f.store.lease("delivery", "a", Duration::from_secs(30)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_project_name_is_taken_once_and_everything_goes_with_it() {
+    let f = fixture().await;
+    let again = f.store.create_project(&f.key.project, &"main".parse().unwrap()).await;
+    assert!(matches!(again, Err(StoreError::Exists(what)) if what == "project shop"));
+    f.store.forget_project(&f.key.project).await.unwrap();
+    assert_eq!(f.store.environment(&f.key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_stale_writer_changes_nothing() {
+    let f = fixture().await;
+    f.store.aim(&f.key, RevisionNumber(1), false).await.unwrap();
+    f.store.aim(&f.key, RevisionNumber(2), false).await.unwrap();
+    let environment = f.store.environment(&f.key).await.unwrap().unwrap();
+    assert_eq!(environment.generation, Generation(2));
+    let late = f.store.mark_switched(&f.key, Generation(1), RevisionNumber(1)).await;
+    assert!(matches!(late, Err(StoreError::Stale(_))));
+    let late = f.store.give_up(&f.key, Generation(1), &revision(1), &Problem::new("x", "x")).await;
+    assert!(matches!(late, Err(StoreError::Stale(_))));
+    assert_eq!(f.store.environment(&f.key).await.unwrap().unwrap().serving, None);
+    assert_eq!(
+        f.store.rollout(&f.key, RevisionNumber(1)).await.unwrap().unwrap().outcome,
+        Outcome::Overtaken
+    );
+}
+
+#[tokio::test]
+async fn a_failed_revision_is_quarantined_until_a_person_deploys_its_release_again() {
+    let f = fixture().await;
+    f.store.aim(&f.key, RevisionNumber(1), false).await.unwrap();
+    f.store.mark_switched(&f.key, Generation(1), RevisionNumber(1)).await.unwrap();
+    f.store.aim(&f.key, RevisionNumber(2), false).await.unwrap();
+    let problem = Problem::new("delivery.unhealthy", "it did not start");
+    f.store.give_up(&f.key, Generation(2), &revision(2), &problem).await.unwrap();
+
+    let environment = f.store.environment(&f.key).await.unwrap().unwrap();
+    assert_eq!((environment.target, environment.serving), (Some(RevisionNumber(1)), Some(RevisionNumber(1))));
+    assert_eq!(f.store.quarantined(&f.key).await.unwrap()[0].revision, RevisionNumber(2));
+    assert_eq!(f.store.rollout(&f.key, RevisionNumber(2)).await.unwrap().unwrap().problem, Some(problem));
+
+    f.store.intend(&f.key, &IntentKind::Deploy { release: ReleaseNumber(2) }, "mina").await.unwrap();
+    assert_eq!(f.store.quarantined(&f.key).await.unwrap(), vec![]);
+}
+
+#[tokio::test]
+async fn a_release_is_followed_once() {
+    let f = fixture().await;
+    let branch = "main".parse().unwrap();
+    for _ in 0..2 {
+        f.store.follow_release(&f.key, &branch, ReleaseNumber(1)).await.unwrap();
+    }
+    let pending = f.store.pending_intents(&f.key.project).await.unwrap();
+    assert_eq!(pending.len(), 1);
+    f.store.fulfil_intent(&f.key, pending[0].id, Some(&revision(1).commit), None, "naru").await.unwrap();
+    assert_eq!(
+        f.store.intent(&f.key.project, pending[0].id).await.unwrap().unwrap().state,
+        IntentState::Done
+    );
+}
+
+#[tokio::test]
+async fn configuration_versions_count_on_after_a_rollback() {
+    let f = fixture().await;
+    let set = |value: &str| BTreeMap::from([("COLOUR".parse().unwrap(), Some(value.to_owned()))]);
+    let (one, intent) = f.store.change_configuration(&f.key, &set("blue"), "mina").await.unwrap();
+    assert!(one == ConfigurationVersion(1) && intent.is_some());
+    assert_eq!(f.store.change_configuration(&f.key, &set("blue"), "mina").await.unwrap(), (one, None));
+    f.store.change_configuration(&f.key, &set("red"), "mina").await.unwrap();
+
+    let restored = Restored { configuration: one, secrets: vec![], left: Some((RevisionNumber(2), None)) };
+    f.store.fulfil_intent(&f.key, 1, None, Some(&restored), "mina").await.unwrap();
+    let current = f.store.configuration(&f.key).await.unwrap();
+    assert_eq!(current.variables.values().collect::<Vec<_>>(), ["blue"]);
+    let (three, _) = f.store.change_configuration(&f.key, &set("green"), "mina").await.unwrap();
+    assert_eq!(three, ConfigurationVersion(3));
+}
+
+#[tokio::test]
+async fn a_revoked_secret_version_answers_with_the_current_one() {
+    let f = fixture().await;
+    let scope = SecretScope::Environment(f.key.clone());
+    let name = "KEY".parse().unwrap();
+    let (one, two) = (SecretVersion(1), SecretVersion(2));
+    assert_eq!(f.store.next_secret_version(&scope, &name).await.unwrap(), one);
+    f.store.add_secret(&scope, &name, one, "sealed-1", "mina").await.unwrap();
+    let raced = f.store.add_secret(&scope, &name, one, "sealed-x", "jun").await;
+    assert!(matches!(raced, Err(StoreError::Exists(_))));
+
+    f.store.unset_secret(&scope, &name, false, "mina").await.unwrap();
+    assert_eq!(f.store.secrets(&scope).await.unwrap(), vec![]);
+    assert_eq!(f.store.sealed_secret(&scope, &name, one).await.unwrap().unwrap().sealed, "sealed-1");
+
+    f.store.unset_secret(&scope, &name, true, "mina").await.unwrap();
+    assert_eq!(f.store.sealed_secret(&scope, &name, one).await.unwrap(), None);
+    f.store.add_secret(&scope, &name, two, "sealed-2", "mina").await.unwrap();
+    assert_eq!(f.store.sealed_secret(&scope, &name, one).await.unwrap().unwrap().version, two);
+}

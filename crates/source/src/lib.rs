@@ -1,1 +1,5 @@
-//! naru-source
+//! Code arrives: hosted git, the trigger ledger, and the deploy repositories.
+//!
+//! This crate records what was asked for and keeps the repositories. It runs no pipeline and delivers nothing.
+
+pub mod git;

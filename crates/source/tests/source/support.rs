@@ -1,0 +1,42 @@
+//! What the tests share: a repository in a temporary folder and commits made without a work tree.
+
+use std::sync::Arc;
+
+use naru_model::CommitId;
+use naru_model::effect::Unobserved;
+use naru_source::git::{Git, Variable};
+use tempfile::TempDir;
+
+/// A bare repository that goes away with the test.
+pub(crate) async fn bare() -> (TempDir, Git) {
+    let folder = tempfile::tempdir().unwrap();
+    let git = Git::new(folder.path().join("shop.git"), Arc::new(Unobserved));
+    git.init_bare(&"main".parse().unwrap()).await.unwrap();
+    (folder, git)
+}
+
+/// Stores a commit of `(mode, path without folders, content)` without moving any reference.
+pub(crate) async fn commit(git: &Git, files: &[(&str, &str, &str)]) -> CommitId {
+    let mut tree = Vec::new();
+    for (mode, path, content) in files {
+        let object = git
+            .call(["hash-object", "-w", "--stdin"])
+            .stdin(content.as_bytes().to_vec())
+            .read()
+            .await
+            .unwrap();
+        let object = String::from_utf8(object).unwrap();
+        tree.extend_from_slice(format!("{mode} blob {}\t{path}\0", object.trim()).as_bytes());
+    }
+    let tree = String::from_utf8(git.call(["mktree", "-z"]).stdin(tree).read().await.unwrap()).unwrap();
+    let made = git
+        .call(["commit-tree", "-m", "A commit", tree.trim()])
+        .variable(Variable::AuthorName, "Tester")
+        .variable(Variable::AuthorEmail, "tester@example.com")
+        .variable(Variable::CommitterName, "Tester")
+        .variable(Variable::CommitterEmail, "tester@example.com")
+        .read()
+        .await
+        .unwrap();
+    String::from_utf8(made).unwrap().trim().parse().unwrap()
+}

@@ -2,7 +2,10 @@
 //!
 //! The decision is [`plan`]: synchronous, pure and total. It names no engine and no store.
 
+mod failure;
 mod plan;
+mod replicas;
+mod table;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -182,7 +185,9 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// How the environment is.
     pub status: Status,
-    /// The wanted revision has all the traffic from now on; to be recorded.
+    /// The release command of the wanted revision has succeeded; to be recorded before the next pass.
+    pub released: bool,
+    /// The wanted revision has all the traffic from now on; to be recorded before the next pass.
     pub switched: bool,
     /// When to look again, at the latest.
     pub look_again: Duration,

@@ -1,0 +1,86 @@
+//! The fake's routes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use naru_model::rollout::ReplicaKey;
+use naru_model::route::{AppliedTable, InFlight, RouteTable, TrafficSeen};
+use naru_model::{EnvironmentKey, Generation, Timestamp};
+
+use crate::StepError;
+
+#[derive(Default)]
+pub(super) struct Routes {
+    entries: BTreeMap<EnvironmentKey, Entry>,
+    pub(super) in_flight: BTreeMap<(EnvironmentKey, ReplicaKey), u32>,
+}
+
+struct Entry {
+    applied: Option<AppliedTable>,
+    coming: Option<(Timestamp, AppliedTable)>,
+    newest: Generation,
+}
+
+impl Routes {
+    pub(super) fn publish(
+        &mut self,
+        table: &RouteTable,
+        generation: Generation,
+        now: Timestamp,
+        delay: Duration,
+    ) -> Result<(), StepError> {
+        let entry = self.entries.entry(table.environment.clone()).or_insert_with(|| Entry {
+            applied: None,
+            coming: None,
+            newest: generation,
+        });
+        if generation < entry.newest {
+            return Err(StepError::Transient(format!("generation {generation} is stale")));
+        }
+        entry.newest = generation;
+        let at = now + delay;
+        entry.coming = Some((at, AppliedTable { generation, since: at, table: table.clone() }));
+        self.settle(now);
+        Ok(())
+    }
+
+    pub(super) fn settle(&mut self, now: Timestamp) {
+        for entry in self.entries.values_mut() {
+            let Some((at, coming)) = &entry.coming else { continue };
+            if *at > now {
+                continue;
+            }
+            let mut next = coming.clone();
+            if let Some(applied) = entry.applied.as_ref().filter(|applied| applied.table == next.table) {
+                next.since = applied.since;
+            }
+            entry.applied = Some(next);
+            entry.coming = None;
+        }
+    }
+
+    pub(super) fn applied(&self, environment: &EnvironmentKey) -> Option<AppliedTable> {
+        self.entries.get(environment).and_then(|entry| entry.applied.clone())
+    }
+
+    pub(super) fn all_applied(&self) -> impl Iterator<Item = &AppliedTable> {
+        self.entries.values().filter_map(|entry| entry.applied.as_ref())
+    }
+
+    pub(super) fn seen(&self, environment: &EnvironmentKey) -> TrafficSeen {
+        let in_flight = self
+            .in_flight
+            .iter()
+            .filter(|((of, _), requests)| of == environment && **requests > 0)
+            .map(|((_, replica), requests)| InFlight { replica: replica.clone(), requests: *requests })
+            .collect();
+        TrafficSeen { applied: self.applied(environment), in_flight }
+    }
+
+    pub(super) fn tables(&self) -> BTreeMap<EnvironmentKey, Generation> {
+        self.all_applied()
+            .filter(|applied| !applied.table.routes.is_empty())
+            .map(|applied| (applied.table.environment.clone(), applied.generation))
+            .collect()
+    }
+}

@@ -1,13 +1,21 @@
 //! `naru.yaml`: its types, and the way from text to a definition that has been checked.
 //!
-//! Reading: `parse` (text → [`ProjectDefinition`], or one [`Problem`](crate::Problem) that lists what is wrong with key
-//! path and line), `infer` (a repository without the file). Using: `compose` (definition + release + configuration →
-//! what an environment should run). Not here: where the text comes from, and what becomes of the result.
+//! Reading: [`read`] (files of a commit → [`ProjectDefinition`], or one [`Problem`](crate::Problem) that lists what is
+//! wrong with key path and line). Using: [`compose`] (definition + release + configuration → what an environment should run). Not here: where the text comes from, and what becomes of the result.
 //!
 //! A [`ProjectDefinition`] written as JSON and read again is the same; releases keep it in that form.
 
 mod amount;
+mod check;
+mod compose;
+mod decode;
+mod document;
+mod fault;
+mod read;
+mod schema;
 mod service;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::BTreeMap;
@@ -15,6 +23,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use amount::{ByteAmount, Count, CpuAmount, Percent, Port, ScalarText, TimeSpan};
+pub use compose::{Ingredients, compose};
+pub use read::{RepositoryFiles, parse, read};
+pub use schema::schema;
 pub use service::{BlueGreen, Build, Canary, Replicas, Service, Strategy, Volume};
 pub use text::{
     AbsolutePath, CommandLine, ContainerImage, Host, NodeName, RelativePath, Schedule, Script, ServiceImage,
@@ -45,7 +56,7 @@ pub struct ProjectDefinition {
 
 /// A step of the pipeline: a command in a container, with the commit's files in `/workspace`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with the settings of a step")]
 pub struct Step {
     /// The image it runs in.
     pub image: ContainerImage,
@@ -88,7 +99,7 @@ impl Step {
 
 /// The command that gates the switch to a new revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{ service, run, timeout }")]
 pub struct Release {
     /// It runs with this service's image, variables and limits.
     pub service: ServiceName,
@@ -107,7 +118,7 @@ impl Release {
 
 /// A place where the project runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with the settings of an environment")]
 pub struct Environment {
     /// The branch it follows. `production` follows the project's default branch when none is given; another
     /// environment without one is only reached by promotion.

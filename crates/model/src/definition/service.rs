@@ -11,7 +11,7 @@ use crate::workload::VolumeAccess;
 
 /// Something that runs. It has exactly one of `build` and `image`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with the settings of a service")]
 pub struct Service {
     /// How its image is built from the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ impl Service {
 
 /// How an image is built from the repository: from a Dockerfile, or from a folder of static files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with the settings of a build")]
 pub struct Build {
     /// What must succeed before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -184,7 +184,7 @@ impl Default for Replicas {
 
 /// The bounds as they are written.
 #[derive(Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{ min, max, cpu }")]
 struct ReplicaBounds {
     /// At least this many.
     min: Count,
@@ -229,7 +229,7 @@ impl schemars::JsonSchema for Replicas {
 
 /// A volume of the environment, mounted into a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{ path, size, access }")]
 pub struct Volume {
     /// Where it is mounted.
     pub path: AbsolutePath,
@@ -266,7 +266,7 @@ pub enum Strategy {
 
 /// Settings of `blue-green`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{ keep }")]
 pub struct BlueGreen {
     /// How long the old revision stays ready to return to.
     pub keep: TimeSpan,
@@ -274,7 +274,7 @@ pub struct BlueGreen {
 
 /// Settings of `canary`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{ steps, analysis }")]
 pub struct Canary {
     /// The shares of requests that the new revision gets, rising.
     pub steps: Vec<Percent>,

@@ -31,7 +31,12 @@ impl Fault {
         // The library repeats the place, which we show in our own way.
         let text = text.split(" at line ").next().unwrap_or(text);
         let text = text.strip_prefix(&format!("line {line} ")).unwrap_or(text);
-        Self { path: Vec::new(), line, message: format!("not readable as YAML: {text}") }
+        let message = if text.starts_with("budget breached") || text.contains("alias replay") {
+            "more values, nesting or aliases than such a file may have".to_owned()
+        } else {
+            format!("not readable as YAML: {text}")
+        };
+        Self { path: Vec::new(), line, message }
     }
 
     /// The same mistake one level further up.

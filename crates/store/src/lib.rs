@@ -5,6 +5,7 @@
 //! that it touched.
 
 pub mod environment;
+pub mod identity;
 pub mod intent;
 pub mod lease;
 pub mod project;

@@ -1,0 +1,78 @@
+//! What can go wrong here, and what people are told.
+
+use std::time::Duration;
+
+use naru_model::Problem;
+use naru_store::StoreError;
+
+/// Why an identity call did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The setup link was used, replaced by a newer one, or never existed.
+    #[error("this setup link is not valid")]
+    NoSuchSetupLink,
+    /// The login or its password is wrong; which of them is not said.
+    #[error("the login or the password is wrong")]
+    WrongPassword,
+    /// Too many wrong passwords.
+    #[error("too many attempts")]
+    TooManyAttempts {
+        /// When the next attempt is looked at.
+        retry_after: Duration,
+    },
+    /// Not usable as a login name.
+    #[error("this login name is not usable")]
+    BadLogin,
+    /// Not usable as a password.
+    #[error("this password is not usable")]
+    BadPassword,
+    /// Not usable as a token's label.
+    #[error("this label is not usable")]
+    BadLabel,
+    /// Permissions were listed for a token that is not bound to a project.
+    #[error("a token with listed permissions needs a project")]
+    PermissionsWithoutProject,
+    /// The process is stopping.
+    #[error("the server is stopping")]
+    Closing,
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<IdentityError> for Problem {
+    fn from(error: IdentityError) -> Self {
+        let summary = error.to_string();
+        match error {
+            IdentityError::NoSuchSetupLink => Self::new("identity.setup-link", summary)
+                .cause("it was used already, a newer one replaced it, or it was mistyped")
+                .hint("restart the server to get a new link, if there is no administrator yet"),
+            IdentityError::WrongPassword => Self::new("identity.wrong-password", summary),
+            IdentityError::TooManyAttempts { retry_after } => {
+                Self::new("identity.too-many-attempts", summary).cause(format!(
+                    "wrong passwords; the next attempt is looked at in {} s",
+                    retry_after.as_secs().max(1)
+                ))
+            }
+            IdentityError::BadLogin => Self::new("identity.bad-login", summary)
+                .cause("a login is 1 to 40 lower-case letters, digits and . _ -, and starts with a letter"),
+            IdentityError::BadPassword => {
+                Self::new("identity.bad-password", summary).cause("a password has 10 to 200 characters")
+            }
+            IdentityError::BadLabel => Self::new("identity.bad-label", summary)
+                .cause("a label has at most 80 characters and no control characters"),
+            IdentityError::PermissionsWithoutProject => Self::new("identity.token-scope", summary)
+                .hint("name the project, or leave the permissions out"),
+            IdentityError::Closing => Self::new("store.unavailable", summary).hint("try again in a moment"),
+            IdentityError::Store(StoreError::Missing(what)) => {
+                Self::new("identity.missing", format!("{what} does not exist"))
+            }
+            IdentityError::Store(StoreError::Exists(what)) => {
+                Self::new("identity.exists", format!("{what} exists already"))
+            }
+            IdentityError::Store(error) => Self::new("store.unavailable", error.to_string())
+                .state("nothing was changed")
+                .hint("try again in a moment; `naru doctor` on the server says what is wrong"),
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //! is handed; it survives the process that talks to it, so a test can restart that process cold.
 
 mod job;
+#[cfg(test)]
+mod scenarios;
 mod traffic;
 mod world;
 

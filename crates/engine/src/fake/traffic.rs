@@ -38,6 +38,10 @@ impl Routes {
             return Err(StepError::Transient(format!("generation {generation} is stale")));
         }
         entry.newest = generation;
+        if let Some((_, coming)) = entry.coming.as_mut().filter(|(_, coming)| coming.table == *table) {
+            coming.generation = generation;
+            return Ok(());
+        }
         let at = now + delay;
         entry.coming = Some((at, AppliedTable { generation, since: at, table: table.clone() }));
         self.settle(now);

@@ -9,7 +9,8 @@ use crate::job::ExitReason;
 use crate::name::ServiceName;
 use crate::problem::Problem;
 
-/// A new replica that exits so often before it was ready is not going to make it.
+/// A new replica that exits so often before it was ready is not going to make it. While requests are held for a volume
+/// that changes hands, once is enough: the old replica must come back before the holding ends.
 const EXITS: u32 = 3;
 /// How many of a replica's last lines are shown.
 const LINES: usize = 8;
@@ -28,11 +29,14 @@ pub(super) fn gave_up(
             replicas.made_from(&want.spec, service).map(move |replica| (replica, spec))
         })
         .collect();
-    let (mut hopeless, mut late) = (Vec::new(), None);
+    let (mut exits, mut late) = (None, None);
     for (replica, spec) in &fresh {
         match &replica.state {
-            ReplicaState::Exited { at, .. } if *at >= situation.since && replica.key.attempt + 1 >= EXITS => {
-                hopeless.push(*replica);
+            ReplicaState::Exited { at, .. } if *at >= situation.since => {
+                let limit = if want.spec.is_exclusive(&replica.key.service) { 1 } else { EXITS };
+                if replica.key.attempt + 1 >= limit {
+                    exits = Some(replica.key.attempt + 1);
+                }
             }
             ReplicaState::Running { since, ready: false }
                 if elapsed(*since, situation.now) > spec.template.ready_within =>
@@ -43,7 +47,7 @@ pub(super) fn gave_up(
         }
     }
     let took_too_long = elapsed(situation.since, situation.now) > MOVE_LIMIT;
-    if hopeless.is_empty() && late.is_none() && !took_too_long {
+    if exits.is_none() && late.is_none() && !took_too_long {
         return None;
     }
     let wanted: u32 = services().map(|(_, spec)| spec.replicas).sum();
@@ -53,6 +57,7 @@ pub(super) fn gave_up(
         Some(within) => {
             format!("{ready} of {wanted} new replicas became ready within {} s", within.as_secs())
         }
+        None if exits == Some(1) => format!("{ready} of {wanted} new replicas became ready, and one exited"),
         None => format!("{ready} of {wanted} new replicas became ready, and one exited {EXITS} times"),
     };
     let mut problem = start_problem(situation, old, "delivery.unhealthy").cause(headline);

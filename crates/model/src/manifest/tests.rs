@@ -1,0 +1,428 @@
+//! A sample, how it reads, and every refusal by name.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::id::{ConfigurationVersion, Digest, EnvironmentKey, ImageReference, ReleaseNumber, SecretVersion};
+use crate::workload::{
+    EnvironmentSpec, Limits, Mount, Probe, ReleaseCommand, RouteSpec, ServiceSpec, Template, Value,
+    VolumeAccess, VolumeSpec,
+};
+
+pub(super) fn key() -> EnvironmentKey {
+    EnvironmentKey { project: "shop".parse().unwrap(), environment: "production".parse().unwrap() }
+}
+
+pub(super) fn image(seed: &str) -> ImageReference {
+    ImageReference { name: "127.0.0.1:7070/shop/web".to_owned(), digest: Digest::of(seed.as_bytes()) }
+}
+
+/// A web service with everything, and a worker.
+pub(super) fn sample() -> EnvironmentSpec {
+    let web = Template {
+        image: image("web"),
+        command: None,
+        variables: BTreeMap::from([
+            ("LOG_LEVEL".parse().unwrap(), Value::Plain("info".to_owned())),
+            (
+                "DATABASE_URL".parse().unwrap(),
+                Value::Secret("DATABASE_URL".parse().unwrap(), SecretVersion(3)),
+            ),
+        ]),
+        port: Some(8080),
+        probe: Some(Probe::Http { path: "/healthz".to_owned() }),
+        limits: Limits { cpu_millis: 500, memory_bytes: 256 << 20 },
+        mounts: vec![Mount { volume: "uploads".parse().unwrap(), path: "/srv/uploads".to_owned() }],
+        ready_within: Duration::from_mins(1),
+        stop_within: Duration::from_secs(10),
+    };
+    let worker = Template {
+        command: Some(vec!["./worker".to_owned(), "--queue=$(hostname)".to_owned()]),
+        port: None,
+        probe: None,
+        variables: BTreeMap::new(),
+        limits: Limits::default(),
+        mounts: vec![Mount { volume: "state".parse().unwrap(), path: "/state".to_owned() }],
+        ..web.clone()
+    };
+    EnvironmentSpec {
+        release: Some(ReleaseNumber(41)),
+        configuration: ConfigurationVersion(7),
+        services: BTreeMap::from([
+            ("web".parse().unwrap(), ServiceSpec { replicas: 2, template: web }),
+            ("worker".parse().unwrap(), ServiceSpec { replicas: 1, template: worker }),
+        ]),
+        release_command: Some(ReleaseCommand {
+            service: "web".parse().unwrap(),
+            command: vec!["./migrate".to_owned(), "up".to_owned()],
+            time_limit: Duration::from_mins(5),
+        }),
+        routes: vec![RouteSpec {
+            host: "shop.example.com".to_owned(),
+            path: "/".to_owned(),
+            service: "web".parse().unwrap(),
+        }],
+        volumes: BTreeMap::from([
+            ("uploads".parse().unwrap(), VolumeSpec { access: VolumeAccess::Shared, size_bytes: 1 << 30 }),
+            ("state".parse().unwrap(), VolumeSpec { access: VolumeAccess::Exclusive, size_bytes: 0 }),
+        ]),
+    }
+}
+
+pub(super) fn rendered() -> Files {
+    render(&key(), &sample())
+}
+
+/// The refusals for a folder in which one piece of text was replaced.
+fn refusals(file: &str, from: &str, to: &str) -> String {
+    let mut files = rendered();
+    let text = files.get_mut(file).expect(file);
+    assert!(text.contains(from), "{file} has no {from:?}:\n{text}");
+    *text = text.replacen(from, to, 1);
+    shown(&files)
+}
+
+fn shown(files: &Files) -> String {
+    let problems = parse_of(&key(), files).expect_err("it must be refused");
+    assert!(problems.iter().all(|problem| problem.code == "manifest.refused" && problem.state.is_some()));
+    problems.iter().map(|p| format!("{}: {}", p.summary, p.cause.join("; "))).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_sample_reads_back() {
+    assert_eq!(parse_of(&key(), &rendered()), Ok(canonical(&sample())));
+}
+
+#[test]
+fn what_would_let_a_service_out_of_its_place_is_refused_by_name() {
+    for (from, to, field) in [
+        ("      containers:", "      hostNetwork: true\n      containers:", "spec.template.spec.hostNetwork"),
+        ("      containers:", "      hostPID: true\n      containers:", "spec.template.spec.hostPID"),
+        ("      containers:", "      hostIPC: true\n      containers:", "spec.template.spec.hostIPC"),
+        (
+            "        imagePullPolicy",
+            "        securityContext: {privileged: true}\n        imagePullPolicy",
+            "spec.template.spec.containers[0].securityContext.privileged",
+        ),
+        (
+            "        imagePullPolicy",
+            "        securityContext: {capabilities: {add: [NET_ADMIN]}}\n        imagePullPolicy",
+            "spec.template.spec.containers[0].securityContext.capabilities",
+        ),
+        (
+            "containerPort: 8080",
+            "containerPort: 8080\n          hostPort: 80",
+            "spec.template.spec.containers[0].ports[0].hostPort",
+        ),
+        (
+            "        persistentVolumeClaim:\n          claimName: uploads",
+            "        hostPath: {path: /}",
+            "spec.template.spec.volumes[0].hostPath",
+        ),
+        ("metadata:\n  name: web", "metadata:\n  name: web\n  namespace: kube-system", "metadata.namespace"),
+    ] {
+        let text = refusals("deployment-web.yaml", from, to);
+        assert!(
+            text.starts_with(&format!("`{field}` of `deployment-web.yaml` cannot be honoured")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_in_the_subset_is_refused_by_name() {
+    for (file, from, to, expected) in [
+        ("deployment-web.yaml", "kind: Deployment", "kind: DaemonSet", "`kind` of `deployment-web.yaml`"),
+        ("deployment-web.yaml", "apps/v1", "apps/v1beta1", "`kind` of `deployment-web.yaml`"),
+        ("deployment-web.yaml", "  replicas: 2", "  replicas: 2\n  paused: true", "`spec.paused` of"),
+        ("deployment-web.yaml", "replicas: 2", "replicas: -2", "`spec.replicas` of"),
+        ("deployment-web.yaml", "replicas: 2", "replicas: 1001", "at most 1000 replicas"),
+        ("deployment-web.yaml", "replicas: 2", "replicas: two", "`spec.replicas` of"),
+        (
+            "deployment-web.yaml",
+            "value: info",
+            "value: no",
+            "`spec.template.spec.containers[0].env[1].value` of",
+        ),
+        ("deployment-web.yaml", "value: info", "value: $(HOME)", "refers to the variable \"HOME\""),
+        ("deployment-web.yaml", "name: LOG_LEVEL", "name: DATABASE_URL", "`DATABASE_URL` is set twice"),
+        (
+            "deployment-web.yaml",
+            "name: database-url-v3",
+            "name: other-v3",
+            "is not a version of `DATABASE_URL`",
+        ),
+        ("deployment-web.yaml", "@sha256:", ":latest@", "image"),
+        ("deployment-web.yaml", "cpu: 500m", "nvidia.com/gpu: 1", "only `cpu` and `memory`"),
+        ("deployment-web.yaml", "path: /healthz", "path: healthz", "httpGet.path"),
+        ("deployment-web.yaml", "mountPath: /srv/uploads", "mountPath: /srv/../etc", "mountPath"),
+        ("deployment-web.yaml", "ready-within: 60s", "ready-within: soon", "naru.dev/ready-within"),
+        ("deployment-web.yaml", "naru.dev/ready-within", "naru.dev/ready-soon", "annotation is not known"),
+        (
+            "deployment-web.yaml",
+            "    matchLabels:\n      app.kubernetes.io/name: web",
+            "    matchLabels:\n      app.kubernetes.io/name: other",
+            "spec.selector.matchLabels",
+        ),
+        ("deployment-web.yaml", "naru.dev/project: shop", "naru.dev/project: other", "naru.dev/project"),
+        ("deployment-web.yaml", "metadata:\n  name: web", "metadata:\n  name: worker", "second Deployment"),
+        ("deployment-worker.yaml", "replicas: 1", "replicas: 2", "the volume `state` is exclusive"),
+        ("deployment-worker.yaml", "type: Recreate", "type: RollingUpdate", "spec.strategy.type"),
+        (
+            "deployment-web.yaml",
+            "kind: Deployment",
+            "kind: Deployment\nkind: Deployment",
+            "cannot be honoured",
+        ),
+        (
+            "service-web.yaml",
+            "selector:\n    app.kubernetes.io/name: web",
+            "selector:\n    app.kubernetes.io/name: worker",
+            "spec.selector",
+        ),
+        ("service-web.yaml", "targetPort: 8080", "targetPort: 80", "spec.ports"),
+        ("service-web.yaml", "spec:", "spec:\n  type: LoadBalancer", "`spec.type` of"),
+        ("claim-state.yaml", "ReadWriteOnce", "ReadWriteMany", "spec.accessModes"),
+        ("claim-uploads.yaml", "storage: 1Gi", "storage: much", "spec.resources.requests.storage"),
+        ("configmap-naru.yaml", "release: \"41\"", "other: \"41\"", "data.other"),
+        ("job-release.yaml", "backoffLimit: 0", "backoffLimit: 3", "spec.backoffLimit"),
+        ("job-release.yaml", "value: info", "value: debug", "containers[0].env"),
+        (
+            "route-shop.example.com.yaml",
+            "  - shop.example.com",
+            "  - Shop.example.com:80",
+            "spec.hostnames[0]",
+        ),
+        ("route-shop.example.com.yaml", "value: /", "value: /../x", "matches[0].path.value"),
+        ("route-shop.example.com.yaml", "type: PathPrefix", "type: RegularExpression", "path.type"),
+        ("route-shop.example.com.yaml", "name: naru", "name: other", "spec.parentRefs"),
+        ("route-shop.example.com.yaml", "name: web", "name: worker", "does not listen"),
+        (
+            "kustomization.yaml",
+            "resources:",
+            "namePrefix: x-\nresources:",
+            "`namePrefix` of `kustomization.yaml`",
+        ),
+        (
+            "kustomization.yaml",
+            "- claim-state.yaml",
+            "- ../staging/claim-state.yaml",
+            "not the name of a file in this folder",
+        ),
+        (
+            "kustomization.yaml",
+            "- claim-state.yaml",
+            "- /etc/passwd",
+            "not the name of a file in this folder",
+        ),
+        (
+            "kustomization.yaml",
+            "- claim-state.yaml",
+            "- https://example.com/x.yaml",
+            "not the name of a file in this folder",
+        ),
+        ("kustomization.yaml", "- claim-state.yaml", "- claim-uploads.yaml", "listed twice"),
+        ("kustomization.yaml", "- claim-state.yaml\n", "", "not listed under `resources`"),
+    ] {
+        let text = refusals(file, from, to);
+        assert!(text.contains(expected), "{file}: {to:?} should say {expected:?}, said\n{text}");
+    }
+}
+
+#[test]
+fn a_missing_folder_list_or_service_object_is_refused() {
+    assert!(shown(&Files::new()).contains("`kustomization.yaml` cannot be honoured"));
+    let mut files = rendered();
+    files.remove("service-web.yaml");
+    let list = files.get_mut(KUSTOMIZATION).unwrap();
+    *list = list.replace("- service-web.yaml\n", "");
+    assert!(shown(&files).contains("a service with a port needs a Service object"));
+}
+
+#[test]
+fn alias_bombs_floods_and_deep_nesting_are_refused_quickly() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let items = vec![format!("*a{}", level - 1); 10].join(", ");
+        bomb.extend([format!("a{level}: &a{level} [{items}]\n")]);
+    }
+    let deep = "[".repeat(100_000);
+    let large = format!("# {}\n", "x".repeat(limit::FILE_BYTES));
+    let many = "---\na: b\n".repeat(10_000);
+    for content in [bomb, deep, large, many, "a: !!python/object x".to_owned(), "<<: {a: b}".to_owned()] {
+        let mut files = rendered();
+        files.insert("deployment-web.yaml".to_owned(), content);
+        assert!(shown(&files).starts_with("`deployment-web.yaml` cannot be honoured"));
+    }
+}
+
+#[test]
+fn people_may_use_config_maps_notes_and_several_documents() {
+    let mut files = rendered();
+    files.insert("README.md".to_owned(), "why we run three".to_owned());
+    files.insert(
+        "extra.yaml".to_owned(),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\ndata: {LOG_LEVEL: debug, MODE: fast}\n"
+            .to_owned(),
+    );
+    let list = files.get_mut(KUSTOMIZATION).unwrap();
+    list.push_str("- extra.yaml\n");
+    *list = list.replace("- job-release.yaml\n", "");
+    files.remove("job-release.yaml");
+    let web = files.get_mut("deployment-web.yaml").unwrap();
+    *web =
+        web.replace("        env:", "        envFrom:\n        - configMapRef: {name: extra}\n        env:");
+    let service = files.remove("service-web.yaml").unwrap();
+    *files.get_mut("deployment-web.yaml").unwrap() += &["---\n", &service].concat();
+    let list = files.get_mut(KUSTOMIZATION).unwrap();
+    *list = list.replace("- service-web.yaml\n", "");
+    let spec = parse_of(&key(), &files).unwrap_or_else(|problems| panic!("{}", problems[0]));
+    let variables = &spec.services[&"web".parse().unwrap()].template.variables;
+    assert_eq!(variables[&"MODE".parse().unwrap()], Value::Plain("fast".to_owned()));
+    assert_eq!(
+        variables[&"LOG_LEVEL".parse().unwrap()],
+        Value::Plain("info".to_owned()),
+        "env wins over envFrom"
+    );
+}
+
+#[test]
+fn a_deployment_reads_like_one() {
+    insta::assert_snapshot!(rendered()["deployment-web.yaml"], @r##"
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: web
+      labels:
+        app.kubernetes.io/managed-by: naru
+        app.kubernetes.io/name: web
+        naru.dev/environment: production
+        naru.dev/project: shop
+      annotations:
+        naru.dev/ready-within: 60s
+    spec:
+      replicas: 2
+      selector:
+        matchLabels:
+          app.kubernetes.io/name: web
+          naru.dev/environment: production
+          naru.dev/project: shop
+      template:
+        metadata:
+          labels:
+            app.kubernetes.io/managed-by: naru
+            app.kubernetes.io/name: web
+            naru.dev/environment: production
+            naru.dev/project: shop
+        spec:
+          enableServiceLinks: false
+          automountServiceAccountToken: false
+          terminationGracePeriodSeconds: 10
+          containers:
+          - name: web
+            image: 127.0.0.1:7070/shop/web@sha256:4b5e57f6eb2f42b9039b3d1e13929295f231749c510cbe341cd68036d9af97e2
+            imagePullPolicy: IfNotPresent
+            env:
+            - name: DATABASE_URL
+              valueFrom:
+                secretKeyRef:
+                  name: database-url-v3
+                  key: DATABASE_URL
+            - name: LOG_LEVEL
+              value: info
+            ports:
+            - containerPort: 8080
+            readinessProbe:
+              httpGet:
+                path: /healthz
+                port: 8080
+            resources:
+              limits:
+                cpu: 500m
+                memory: 256Mi
+            volumeMounts:
+            - name: uploads
+              mountPath: /srv/uploads
+          volumes:
+          - name: uploads
+            persistentVolumeClaim:
+              claimName: uploads
+    "##);
+}
+
+#[test]
+fn routes_claims_and_the_release_command_read_like_kubernetes() {
+    let files = rendered();
+    insta::assert_snapshot!(files["route-shop.example.com.yaml"], @r##"
+    apiVersion: gateway.networking.k8s.io/v1
+    kind: HTTPRoute
+    metadata:
+      name: shop.example.com
+      labels:
+        app.kubernetes.io/managed-by: naru
+        app.kubernetes.io/name: route
+        naru.dev/environment: production
+        naru.dev/project: shop
+    spec:
+      parentRefs:
+      - name: naru
+      hostnames:
+      - shop.example.com
+      rules:
+      - matches:
+        - path:
+            type: PathPrefix
+            value: /
+        backendRefs:
+        - name: web
+          port: 8080
+    "##);
+    insta::assert_snapshot!(files["claim-state.yaml"], @r##"
+    apiVersion: v1
+    kind: PersistentVolumeClaim
+    metadata:
+      name: state
+      labels:
+        app.kubernetes.io/managed-by: naru
+        app.kubernetes.io/name: state
+        naru.dev/environment: production
+        naru.dev/project: shop
+      annotations:
+        naru.dev/access: exclusive
+        naru.dev/size: any
+    spec:
+      accessModes:
+      - ReadWriteOnce
+      resources:
+        requests:
+          storage: 1Gi
+    "##);
+    insta::assert_snapshot!(files["configmap-naru.yaml"], @r##"
+    apiVersion: v1
+    kind: ConfigMap
+    metadata:
+      name: naru
+      labels:
+        app.kubernetes.io/managed-by: naru
+        app.kubernetes.io/name: naru
+        naru.dev/environment: production
+        naru.dev/project: shop
+    data:
+      configuration: "7"
+      release: "41"
+    "##);
+    insta::assert_snapshot!(files[KUSTOMIZATION], @r##"
+    apiVersion: kustomize.config.k8s.io/v1beta1
+    kind: Kustomization
+    resources:
+    - claim-state.yaml
+    - claim-uploads.yaml
+    - configmap-naru.yaml
+    - deployment-web.yaml
+    - deployment-worker.yaml
+    - job-release.yaml
+    - route-shop.example.com.yaml
+    - service-web.yaml
+    "##);
+}

@@ -12,6 +12,7 @@ pub mod project;
 pub mod revision;
 pub mod setting;
 mod topic;
+pub mod trigger;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -168,3 +168,78 @@ async fn a_revoked_secret_version_answers_with_the_current_one() {
     f.store.add_secret(&scope, &name, two, "sealed-2", "mina").await.unwrap();
     assert_eq!(f.store.sealed_secret(&scope, &name, one).await.unwrap().unwrap().version, two);
 }
+
+mod triggers {
+    use std::collections::BTreeMap;
+
+    use naru_store::trigger::{NewTrigger, SettledIn, Settlement, TriggerKind, TriggerState};
+
+    use super::*;
+
+    fn push(new: &str) -> NewTrigger {
+        NewTrigger {
+            project: "shop".parse().unwrap(),
+            kind: TriggerKind::Push,
+            reference: "refs/heads/main".into(),
+            old: None,
+            new: Some(new.repeat(40).parse().unwrap()),
+            by: "mina".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_life_of_a_trigger() {
+        let f = fixture().await;
+        let project = &f.key.project;
+        let ids = f.store.receive_triggers(&[push("a"), push("b")]).await.unwrap();
+        assert!(ids[0] < ids[1]);
+        assert_eq!(f.store.unsettled_triggers().await.unwrap().len(), 2);
+        assert!(f.store.pending_triggers().await.unwrap().is_empty());
+
+        let settle =
+            |index: usize, state, detail: &str| Settlement { id: ids[index], state, detail: detail.into() };
+        let heads = BTreeMap::from([("refs/heads/main".to_owned(), "a".repeat(40).parse().unwrap())]);
+        let settlements =
+            [settle(0, TriggerState::Accepted, ""), settle(1, TriggerState::Rejected, "non-fast-forward")];
+        f.store.settle_triggers(project, &settlements, SettledIn::Source(&heads)).await.unwrap();
+        assert_eq!(f.store.known_heads(project).await.unwrap(), heads);
+        let again = [settle(0, TriggerState::Rejected, "twice")];
+        f.store.settle_triggers(project, &again, SettledIn::Source(&BTreeMap::new())).await.unwrap();
+        assert!(f.store.known_heads(project).await.unwrap().is_empty());
+
+        let pending = f.store.pending_triggers().await.unwrap();
+        assert_eq!(pending.iter().map(|trigger| trigger.id).collect::<Vec<_>>(), [ids[0]]);
+        assert_eq!(pending[0].branch().unwrap().as_str(), "main");
+        f.store.finish_trigger(ids[0], TriggerState::Ignored, "nothing wants it").await.unwrap();
+        let twice = f.store.finish_trigger(ids[0], TriggerState::Failed, "").await;
+        assert!(matches!(twice, Err(StoreError::Stale(_))));
+
+        let listed = f.store.triggers(project, None, 10).await.unwrap();
+        let seen: Vec<_> = listed.iter().map(|t| (t.id, t.state, t.detail.as_str())).collect();
+        assert_eq!(
+            seen,
+            [
+                (ids[1], TriggerState::Rejected, "non-fast-forward"),
+                (ids[0], TriggerState::Ignored, "nothing wants it")
+            ]
+        );
+        let page = f.store.triggers(project, Some(ids[1]), 10).await.unwrap();
+        assert_eq!(page.iter().map(|trigger| trigger.id).collect::<Vec<_>>(), [ids[0]]);
+    }
+
+    #[tokio::test]
+    async fn a_replay_is_a_new_row_that_waits() {
+        let f = fixture().await;
+        let branch = "main".parse().unwrap();
+        let commit = "c".repeat(40).parse().unwrap();
+        let first = f.store.request_run(&f.key.project, &branch, &commit, "mina").await.unwrap();
+        let second = f.store.replay_trigger(&f.key.project, first, "jun").await.unwrap();
+        let row = f.store.trigger(second).await.unwrap().unwrap();
+        assert_eq!((row.replay_of, row.by.as_str(), row.state), (Some(first), "jun", TriggerState::Accepted));
+        assert_eq!(row.new, Some(commit));
+        let foreign = f.store.replay_trigger(&"other".parse().unwrap(), first, "jun").await;
+        assert!(matches!(foreign, Err(StoreError::Missing(_))));
+        f.store.forget_project(&f.key.project).await.unwrap();
+        assert!(f.store.trigger(first).await.unwrap().is_none());
+    }
+}

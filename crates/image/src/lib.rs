@@ -3,4 +3,8 @@
 //! Building itself is a job of the engine, and which images are still needed is known to delivery; neither is known
 //! here.
 
+mod folder;
 pub mod plan;
+mod recent;
+pub mod registry;
+pub mod retention;

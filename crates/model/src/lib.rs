@@ -21,8 +21,8 @@ pub use id::{
     ReleaseNumber, RevisionNumber, RunNumber, SecretVersion,
 };
 pub use name::{
-    BranchName, EnvironmentName, NameError, ProjectName, SecretName, ServiceName, StepName, VariableName,
-    VolumeName,
+    BranchName, EnvironmentName, NameError, ProjectName, RepositoryName, SecretName, ServiceName, StepName,
+    TagName, VariableName, VolumeName,
 };
 pub use problem::Problem;
 pub use time::{Clock, Timestamp};

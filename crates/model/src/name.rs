@@ -134,6 +134,19 @@ name_type!(
     |text| is_label(text, 30)
 );
 name_type!(
+    /// The part of an image repository's name after the project: `web` in `shop/web`. One path component as the OCI
+    /// distribution specification defines it (section "Pulling manifests").
+    RepositoryName, "image repository name",
+    "lower-case letters and digits, separated by single . or _, by __ or by hyphens, at most 100 characters",
+    is_repository
+);
+name_type!(
+    /// An image's tag, as the OCI distribution specification defines it (section "Pulling manifests").
+    TagName, "tag",
+    "letters, digits and . _ -, not starting with . or -, at most 128 characters",
+    is_tag
+);
+name_type!(
     /// The name of a configuration variable.
     VariableName, "variable name",
     "letters, digits and underscores, not starting with a digit, at most 128 characters",
@@ -151,6 +164,27 @@ name_type!(
     "letters, digits and . _ / + @ = -, no component starting with '.' or '-', no '..', no '@{', not ending in '/', '.' or '.lock', at most 200 characters",
     is_branch
 );
+
+fn is_repository(text: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let separated = text
+        .split(|c: char| c.is_ascii() && is_word(c as u8))
+        .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'));
+    let bytes = text.as_bytes();
+    !bytes.is_empty()
+        && bytes.len() <= 100
+        && is_word(bytes[0])
+        && is_word(bytes[bytes.len() - 1])
+        && separated
+}
+
+fn is_tag(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    !bytes.is_empty()
+        && bytes.len() <= 128
+        && !matches!(bytes[0], b'.' | b'-')
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
+}
 
 fn is_variable(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -254,5 +288,40 @@ mod tests {
             "project name \"Shop; rm -rf /\" is not usable: lower-case letters, digits and single hyphens, \
              starting with a letter, at most 40 characters"
         );
+    }
+
+    #[test]
+    fn repository_names() {
+        for good in ["web", "a.b", "a_b", "a__b", "a---b", "0", "buildcache2"] {
+            assert!(good.parse::<RepositoryName>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "..",
+            ".",
+            "a..b",
+            "a___b",
+            "a._b",
+            "-a",
+            "a-",
+            "A",
+            "a/b",
+            "a b",
+            "a%2fb",
+            "가",
+            &"a".repeat(101),
+        ] {
+            assert!(bad.parse::<RepositoryName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags() {
+        for good in ["latest", "run-12", "1.2.3", "_x", "V1"] {
+            assert!(good.parse::<TagName>().is_ok(), "{good}");
+        }
+        for bad in ["", ".x", "-x", "a/b", "a:b", "a\nb", "..", &"a".repeat(129)] {
+            assert!(bad.parse::<TagName>().is_err(), "{bad}");
+        }
     }
 }

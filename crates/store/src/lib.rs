@@ -6,6 +6,8 @@
 
 pub mod environment;
 pub mod identity;
+pub mod image;
+pub mod image_keep;
 pub mod intent;
 pub mod lease;
 pub mod project;

@@ -1,0 +1,262 @@
+//! Files of blobs and of uploads in progress. Knows paths, hashes and durability; nothing of HTTP, rows or rights.
+//!
+//! `<root>/sha256/<first two digits>/<digest>` holds a blob; a file there is complete and never changes. `<root>/uploads/
+//! <project>~<repository>~<id>` holds an upload in progress: the file is its whole state, its length the offset, so an
+//! upload outlives a restart. All calls block.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use naru_model::Digest;
+use naru_store::image::Repository;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// How much is read at once when a file is hashed again.
+const REHASH_CHUNK: usize = 1 << 20;
+
+/// The folder of one instance.
+#[derive(Debug, Clone)]
+pub(crate) struct BlobFolder {
+    root: PathBuf,
+}
+
+/// Names one upload in progress. An id of another repository is another upload.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct UploadKey {
+    pub(crate) repository: Repository,
+    pub(crate) id: Uuid,
+}
+
+/// A file in the folder, as garbage collection sees it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FoundFile {
+    pub(crate) path: PathBuf,
+    pub(crate) changed: SystemTime,
+}
+
+impl BlobFolder {
+    /// Opens or creates the folder.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root.join("sha256"))?;
+        fs::create_dir_all(root.join("uploads"))?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.root.join("sha256").join(&digest.hex()[..2]).join(digest.hex())
+    }
+
+    fn upload(&self, key: &UploadKey) -> PathBuf {
+        let Repository { project, name } = &key.repository;
+        self.root.join("uploads").join(format!("{project}~{name}~{}", key.id))
+    }
+
+    /// Opens a blob for reading.
+    pub(crate) fn read_blob(&self, digest: &Digest) -> io::Result<File> {
+        File::open(self.blob(digest))
+    }
+
+    /// Whether the blob's file is here with this size.
+    pub(crate) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
+        fs::metadata(self.blob(digest)).is_ok_and(|metadata| metadata.len() == size)
+    }
+
+    /// Removes a blob's file; that it is gone already is fine.
+    pub(crate) fn remove_blob(&self, digest: &Digest) -> io::Result<()> {
+        forgive_missing(fs::remove_file(self.blob(digest)))
+    }
+
+    /// Starts an upload. `None` when the project or the instance has too many in progress.
+    pub(crate) fn create_upload(
+        &self,
+        key: &UploadKey,
+        per_project: usize,
+        in_all: usize,
+    ) -> io::Result<Option<Upload>> {
+        let prefix = format!("{}~", key.repository.project);
+        let (mut ours, mut all) = (0, 0);
+        for entry in fs::read_dir(self.root.join("uploads"))? {
+            all += 1;
+            ours += usize::from(entry?.file_name().to_string_lossy().starts_with(&prefix));
+        }
+        if ours >= per_project || all >= in_all {
+            return Ok(None);
+        }
+        let file = OpenOptions::new().write(true).create_new(true).open(self.upload(key))?;
+        Ok(Some(Upload { file, hasher: Sha256::new(), length: 0 }))
+    }
+
+    /// Takes an upload up again, from its file alone. `None` when there is none.
+    pub(crate) fn resume_upload(&self, key: &UploadKey) -> io::Result<Option<Upload>> {
+        let mut file = match OpenOptions::new().read(true).write(true).open(self.upload(key)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; REHASH_CHUNK];
+        let mut length = 0;
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(Some(Upload { file, hasher, length }));
+            }
+            hasher.update(&buffer[..read]);
+            length += read as u64;
+        }
+    }
+
+    /// Removes an upload. `false` when there was none.
+    pub(crate) fn remove_upload(&self, key: &UploadKey) -> io::Result<bool> {
+        match fs::remove_file(self.upload(key)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a finished upload the blob of this digest: on disk first, then in place by rename, then the folder on disk.
+    pub(crate) fn place(&self, key: &UploadKey, upload: &Upload, digest: &Digest) -> io::Result<()> {
+        upload.file.sync_all()?;
+        let blob = self.blob(digest);
+        let shelf = blob.parent().expect("a blob is on a shelf");
+        if !shelf.exists() {
+            fs::create_dir_all(shelf)?;
+            File::open(self.root.join("sha256"))?.sync_all()?;
+        }
+        fs::rename(self.upload(key), &blob)?;
+        File::open(shelf)?.sync_all()
+    }
+
+    /// Every upload's file.
+    pub(crate) fn uploads(&self) -> io::Result<Vec<FoundFile>> {
+        files_in(&self.root.join("uploads"))
+    }
+
+    /// Every blob's file, shelf by shelf, with its digest. What is not named like a blob is left alone.
+    pub(crate) fn blobs(&self) -> io::Result<Vec<(Digest, FoundFile)>> {
+        let mut found = Vec::new();
+        for shelf in fs::read_dir(self.root.join("sha256"))? {
+            for file in files_in(&shelf?.path())? {
+                let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if let Ok(digest) = format!("sha256:{name}").parse() {
+                    found.push((digest, file));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn files_in(folder: &Path) -> io::Result<Vec<FoundFile>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // finished meanwhile
+            Err(error) => return Err(error),
+        };
+        if metadata.is_file() {
+            found.push(FoundFile { path: entry.path(), changed: metadata.modified()? });
+        }
+    }
+    Ok(found)
+}
+
+/// Removing what is gone already is fine.
+pub(crate) fn forgive_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// An upload in progress: an open file at its end, and the hash of what is in it.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    file: File,
+    hasher: Sha256,
+    length: u64,
+}
+
+impl Upload {
+    /// How many bytes have arrived.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds bytes at the end. After an error the upload must be resumed from its file.
+    pub(crate) fn append(&mut self, batch: &[Bytes]) -> io::Result<()> {
+        for bytes in batch {
+            self.file.write_all(bytes)?;
+            self.hasher.update(bytes);
+            self.length += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The digest of everything that has arrived.
+    pub(crate) fn digest(&self) -> Digest {
+        let hex = hex::encode(self.hasher.clone().finalize());
+        format!("sha256:{hex}").parse().expect("a SHA-256 is a digest")
+    }
+
+    /// Forgets everything after `length`; the upload must be resumed from its file.
+    pub(crate) fn cut(self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(repository: &str) -> UploadKey {
+        let repository = Repository { project: "shop".parse().unwrap(), name: repository.parse().unwrap() };
+        UploadKey { repository, id: Uuid::new_v4() }
+    }
+
+    #[test]
+    fn an_upload_outlives_its_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobFolder::open(folder.path()).unwrap();
+        let key = key("web");
+        let mut upload = blobs.create_upload(&key, 9, 9).unwrap().unwrap();
+        upload.append(&[Bytes::from_static(b"first "), Bytes::from_static(b"half, ")]).unwrap();
+        drop(upload);
+        let reopened = BlobFolder::open(folder.path()).unwrap();
+        let mut upload = reopened.resume_upload(&key).unwrap().unwrap();
+        assert_eq!(upload.length(), 12);
+        upload.append(&[Bytes::from_static(b"second half")]).unwrap();
+        let digest = Digest::of(b"first half, second half");
+        assert_eq!(upload.digest(), digest);
+        reopened.place(&key, &upload, &digest).unwrap();
+        assert!(reopened.has_blob(&digest, 23));
+        assert!(reopened.resume_upload(&key).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_id_is_worth_nothing_in_another_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobFolder::open(folder.path()).unwrap();
+        let ours = key("web");
+        blobs.create_upload(&ours, 9, 9).unwrap().unwrap();
+        let theirs = UploadKey { id: ours.id, ..key("other") };
+        assert!(blobs.resume_upload(&theirs).unwrap().is_none());
+        assert!(!blobs.remove_upload(&theirs).unwrap());
+    }
+
+    #[test]
+    fn uploads_are_bounded_per_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobFolder::open(folder.path()).unwrap();
+        assert!(blobs.create_upload(&key("web"), 1, 9).unwrap().is_some());
+        assert!(blobs.create_upload(&key("api"), 1, 9).unwrap().is_none());
+        assert!(blobs.create_upload(&key("web"), 9, 1).unwrap().is_none());
+    }
+}

@@ -122,13 +122,13 @@ impl BlobFolder {
     /// Makes a finished upload the blob of this digest: on disk first, then in place by rename, then the folder on disk.
     pub(crate) fn place(&self, key: &UploadKey, upload: &Upload, digest: &Digest) -> io::Result<()> {
         upload.file.sync_all()?;
-        let blob = self.blob(digest);
-        let shelf = blob.parent().expect("a blob is on a shelf");
+        let target = self.blob(digest);
+        let shelf = target.parent().expect("a blob is on a shelf");
         if !shelf.exists() {
             fs::create_dir_all(shelf)?;
             File::open(self.root.join("sha256"))?.sync_all()?;
         }
-        fs::rename(self.upload(key), &blob)?;
+        fs::rename(self.upload(key), &target)?;
         File::open(shelf)?.sync_all()
     }
 

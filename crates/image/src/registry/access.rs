@@ -85,12 +85,12 @@ fn unknown(repository: &Repository) -> Refusal {
 
 /// Reads `<project>/<name>`.
 fn parse_repository(project: &str, name: &str) -> Result<Repository, Refusal> {
-    let project: ProjectName = project.parse().map_err(invalid_name)?;
-    let name: RepositoryName = name.parse().map_err(invalid_name)?;
+    let project: ProjectName = project.parse().map_err(|error| invalid_name(&error))?;
+    let name: RepositoryName = name.parse().map_err(|error| invalid_name(&error))?;
     Ok(Repository { project, name })
 }
 
-fn invalid_name(error: naru_model::NameError) -> Refusal {
+fn invalid_name(error: &naru_model::NameError) -> Refusal {
     Refusal::new(Code::NameInvalid, format!("{error}; image repositories are called <project>/<name>"))
 }
 

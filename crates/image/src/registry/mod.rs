@@ -61,8 +61,8 @@ impl Default for Limits {
             manifest_bytes: 4 << 20,
             uploads_per_project: 64,
             uploads: 512,
-            silence: Duration::from_secs(60),
-            grace: Duration::from_secs(60 * 60),
+            silence: Duration::from_mins(1),
+            grace: Duration::from_hours(1),
         }
     }
 }

@@ -1,0 +1,338 @@
+//! Our own `podman system service`: its configuration, its process, and its coming back when it dies. Containers
+//! outlive it; nothing here knows what runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use naru_model::{InstanceId, Problem};
+use nix::sys::signal::Signal;
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use super::host::{self, ProcessMark, Surroundings};
+use crate::StepError;
+
+/// How long the service may take to answer first: it may have to clean up after a reboot.
+const FIRST_ANSWER: Duration = Duration::from_mins(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LOG_LIMIT_BYTES: u64 = 1 << 20;
+
+/// What a podman process needs to see our storage and no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodmanEnvironment {
+    /// The podman program.
+    pub program: PathBuf,
+    /// All its environment variables: nothing else is inherited.
+    pub variables: Vec<(String, String)>,
+}
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    folder: PathBuf,
+    run: PathBuf,
+}
+
+impl Layout {
+    /// `folder` is `<data>/engine`.
+    pub(crate) fn new(folder: &Path, instance: &InstanceId) -> Self {
+        Self { folder: folder.to_owned(), run: run_folder(folder, instance) }
+    }
+
+    /// Where the service listens: on the temporary file system because a socket's path is short.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run.join("podman.sock")
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.folder.join("service.json")
+    }
+}
+
+/// State of running containers must not outlive a reboot, so it is kept in memory where that is possible.
+fn run_folder(folder: &Path, instance: &InstanceId) -> PathBuf {
+    let own =
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|_| !nix::unistd::geteuid().is_root());
+    own.into_iter()
+        .chain(["/run".into(), "/dev/shm".into()])
+        .find(|path| is_writable_tmpfs(path))
+        .map_or_else(|| folder.join("run"), |path| path.join(format!("naru-{instance}")))
+}
+
+fn is_writable_tmpfs(path: &Path) -> bool {
+    let in_memory = nix::sys::statfs::statfs(path)
+        .is_ok_and(|about| about.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC);
+    in_memory && nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
+/// Creates the folders and configuration files. Repeating it changes nothing.
+pub(crate) fn prepare(
+    layout: &Layout,
+    surroundings: &Surroundings,
+    registry: Option<&str>,
+) -> Result<PodmanEnvironment, StepError> {
+    let program = host::program("podman").ok_or_else(no_engine)?;
+    let runtime = runtime().ok_or_else(no_engine)?;
+    let write = || -> std::io::Result<()> {
+        private_folder(&layout.folder)?;
+        private_folder(&layout.run)?;
+        private_folder(&layout.folder.join("tmp"))?;
+        replace(&layout.folder.join("containers.conf"), &containers_conf(layout, runtime))?;
+        replace(&layout.folder.join("storage.conf"), &storage_conf(layout))?;
+        replace(&layout.folder.join("registries.conf"), &registries_conf(registry))?;
+        replace(&layout.folder.join("policy.json"), "{\"default\":[{\"type\":\"insecureAcceptAnything\"}]}\n")
+    };
+    write().map_err(|error| {
+        Problem::new("engine.data-folder", "the container engine's folder cannot be prepared")
+            .cause(format!("{}: {error}", layout.folder.display()))
+            .hint("check that the data folder is writable and its disk is not full")
+    })?;
+    Ok(PodmanEnvironment { program, variables: variables(layout, surroundings) })
+}
+
+fn no_engine() -> StepError {
+    Problem::new("engine.missing", "no container engine was found")
+        .cause("neither Docker's nor Podman's socket answers, and podman with runc or crun is not installed")
+        .hint("install Podman:")
+        .command("apt-get install -y --no-install-recommends podman runc netavark aardvark-dns iptables")
+        .into()
+}
+
+/// crun of some distributions refuses machines that still have the first version of control groups.
+fn runtime() -> Option<&'static str> {
+    let order = if host::has_pure_cgroup_v2() { ["crun", "runc"] } else { ["runc", "crun"] };
+    order.into_iter().find(|name| host::program(name).is_some())
+}
+
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let about = std::fs::symlink_metadata(path)?;
+    if !about.is_dir() || about.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(std::io::Error::other("it belongs to somebody else"));
+    }
+    Ok(())
+}
+
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|current| current == text) {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    std::fs::write(&new, text)?;
+    std::fs::rename(new, path)
+}
+
+/// TOML's basic strings escape as JSON's do, for what paths contain.
+fn quoted(text: impl AsRef<Path>) -> String {
+    serde_json::Value::String(text.as_ref().to_string_lossy().into_owned()).to_string()
+}
+
+fn containers_conf(layout: &Layout, runtime: &str) -> String {
+    let [(_, files), (_, processes)] = host::ulimits();
+    let manager = if host::has_systemd() && host::has_pure_cgroup_v2() { "systemd" } else { "cgroupfs" };
+    let capabilities = super::container::CAPABILITIES.map(|name| format!("\"{name}\"")).join(", ");
+    format!(
+        "[containers]\n\
+         default_capabilities = [{capabilities}]\n\
+         default_ulimits = [\"nofile={files}:{files}\", \"nproc={processes}:{processes}\"]\n\
+         log_driver = \"k8s-file\"\n\
+         log_size_max = {log}\n\
+         [engine]\n\
+         runtime = \"{runtime}\"\n\
+         cgroup_manager = \"{manager}\"\n\
+         events_logger = \"file\"\n\
+         # The shared segment of locks would be shared with every other podman of this machine.\n\
+         lock_type = \"file\"\n\
+         tmp_dir = {tmp}\n\
+         [network]\n\
+         network_backend = \"netavark\"\n",
+        log = super::container::LOG_LIMIT_BYTES,
+        tmp = quoted(layout.run.join("libpod")),
+    )
+}
+
+fn storage_conf(layout: &Layout) -> String {
+    format!(
+        "[storage]\ndriver = \"overlay\"\ngraphroot = {}\nrunroot = {}\n",
+        quoted(layout.folder.join("storage")),
+        quoted(layout.run.join("containers")),
+    )
+}
+
+fn registries_conf(registry: Option<&str>) -> String {
+    let ours = registry.map(|host| format!("[[registry]]\nlocation = {}\ninsecure = true\n", quoted(host)));
+    format!("unqualified-search-registries = [\"docker.io\"]\n{}", ours.unwrap_or_default())
+}
+
+fn variables(layout: &Layout, surroundings: &Surroundings) -> Vec<(String, String)> {
+    let file = |name: &str| layout.folder.join(name).to_string_lossy().into_owned();
+    let mut all = vec![
+        ("CONTAINERS_CONF".to_owned(), file("containers.conf")),
+        ("CONTAINERS_STORAGE_CONF".to_owned(), file("storage.conf")),
+        ("CONTAINERS_REGISTRIES_CONF".to_owned(), file("registries.conf")),
+        ("TMPDIR".to_owned(), file("tmp")),
+    ];
+    for name in ["PATH", "HOME", "XDG_RUNTIME_DIR", "LANG"] {
+        if let Ok(value) = std::env::var(name) {
+            all.push((name.to_owned(), value));
+        }
+    }
+    if let Some(bundle) = &surroundings.certificates {
+        all.push(("SSL_CERT_FILE".to_owned(), bundle.to_string_lossy().into_owned()));
+    }
+    all.extend(surroundings.proxies.iter().cloned());
+    all
+}
+
+/// The running service. Dropping it ends the process; containers go on.
+#[derive(Debug)]
+pub(crate) struct Service {
+    stop: CancellationToken,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Service {
+    /// Starts the service and keeps it running. One left by an earlier process of ours is replaced: it is nobody's
+    /// child, and its configuration may be older than ours.
+    pub(crate) async fn start(layout: Layout, environment: PodmanEnvironment) -> Result<Self, StepError> {
+        if let Some(old) = left_behind(&layout) {
+            replace_old(old).await;
+        }
+        let mut child = spawn(&layout, &environment)?;
+        if let Err(error) = first_answer(&layout, &mut child).await {
+            let _ = child.start_kill();
+            return Err(error);
+        }
+        let stop = CancellationToken::new();
+        tokio::spawn(keep(layout, environment, child, stop.clone()));
+        Ok(Self { stop })
+    }
+}
+
+fn left_behind(layout: &Layout) -> Option<ProcessMark> {
+    let mark: ProcessMark = serde_json::from_slice(&std::fs::read(layout.mark()).ok()?).ok()?;
+    mark.is_alive().then_some(mark)
+}
+
+async fn replace_old(old: ProcessMark) {
+    old.signal(Signal::SIGTERM);
+    for _ in 0..100 {
+        if !old.is_alive() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    old.signal(Signal::SIGKILL);
+}
+
+fn spawn(layout: &Layout, environment: &PodmanEnvironment) -> Result<Child, StepError> {
+    let failed = |error: std::io::Error| {
+        StepError::Transient(format!("{} cannot be started: {error}", environment.program.display()))
+    };
+    let log_path = layout.folder.join("service.log");
+    let large = std::fs::metadata(&log_path).is_ok_and(|about| about.len() > LOG_LIMIT_BYTES);
+    let log =
+        std::fs::OpenOptions::new().create(true).append(!large).write(true).truncate(large).open(&log_path);
+    let _ = std::fs::remove_file(layout.socket());
+    let child = Command::new(&environment.program)
+        .args(["--log-level", "error", "system", "service", "--time", "0", "--"])
+        .arg(format!("unix://{}", layout.socket().display()))
+        .env_clear()
+        .envs(environment.variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.map_err(failed)?)
+        // Ctrl-C at the terminal is ours to handle; the service is needed until we are done.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let mark = child.id().and_then(|pid| ProcessMark::of(i32::try_from(pid).ok()?));
+    let text = serde_json::to_string(&mark).expect("a mark is plain data");
+    replace(&layout.mark(), &text).map_err(failed)?;
+    Ok(child)
+}
+
+async fn first_answer(layout: &Layout, child: &mut Child) -> Result<(), StepError> {
+    let client = Client::new(layout.socket());
+    let answers = async {
+        while client.get("/_ping").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        result = tokio::time::timeout(FIRST_ANSWER, answers) => result.map_err(|_| did_not_start(layout)),
+        _ = child.wait() => Err(did_not_start(layout)),
+    }
+}
+
+fn did_not_start(layout: &Layout) -> StepError {
+    let log = layout.folder.join("service.log");
+    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    let mut problem = Problem::new("engine.service", "podman's service did not start");
+    let from = text.lines().count().saturating_sub(5);
+    for line in text.lines().skip(from) {
+        problem = problem.cause(super::client::shorten(line, 300));
+    }
+    problem.hint(format!("its log is {}", log.display())).command("naru doctor").into()
+}
+
+/// Waits for the process and starts it again, with growing pauses while it keeps dying.
+async fn keep(layout: Layout, environment: PodmanEnvironment, first: Child, stop: CancellationToken) {
+    let mut child = Some(first);
+    let mut pause = Duration::from_millis(50);
+    loop {
+        if let Some(mut running) = child.take() {
+            let since = tokio::time::Instant::now();
+            tokio::select! {
+                () = stop.cancelled() => {
+                    let _ = running.kill().await;
+                    return;
+                }
+                status = running.wait() => {
+                    tracing::warn!(?status, "podman's service ended and is started again");
+                }
+            }
+            if since.elapsed() > LONGEST_PAUSE {
+                pause = Duration::from_millis(50);
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        match spawn(&layout, &environment) {
+            Ok(running) => child = Some(running),
+            Err(error) => tracing::warn!(%error, "podman's service could not be started again"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_cannot_break_out_of_the_configuration() {
+        let layout = Layout { folder: "/data/a\"b\nc".into(), run: "/run/x".into() };
+        assert!(storage_conf(&layout).contains(r#"graphroot = "/data/a\"b\nc/storage""#));
+    }
+
+    #[test]
+    fn only_our_own_registry_is_plain() {
+        assert!(!registries_conf(None).contains("insecure"));
+        assert!(
+            registries_conf(Some("127.0.0.1:7070"))
+                .contains("location = \"127.0.0.1:7070\"\ninsecure = true")
+        );
+    }
+}

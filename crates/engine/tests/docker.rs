@@ -1,0 +1,7 @@
+//! The engine on a real Podman, started for each test with its own storage and instance id. Without Podman these
+//! tests fail; they do not skip.
+
+#[path = "docker/replicas.rs"]
+mod replicas;
+#[path = "docker/rig.rs"]
+mod rig;

@@ -1,0 +1,132 @@
+//! The program in the test images: one static binary with many manners. Compiled by the tests with `rustc`, not by
+//! Cargo, and run without any file beside it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+unsafe extern "C" {
+    fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+    fn _exit(code: i32) -> !;
+}
+
+extern "C" fn quit(_: i32) {
+    unsafe { _exit(0) }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        // Answers on 8080 and ends when it is asked to.
+        ["serve"] => serve(Duration::ZERO, true),
+        ["serve-late", millis] => serve(Duration::from_millis(millis.parse().unwrap()), true),
+        // The first process of a container ignores the signals that it does not handle.
+        ["serve-stubborn"] => serve(Duration::ZERO, false),
+        ["sleep"] => loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        },
+        ["exit", code] => {
+            println!("about to exit");
+            std::process::exit(code.parse().unwrap());
+        }
+        ["tell", name] => {
+            println!("{name} is {}", std::env::var(name).unwrap_or_default());
+            std::process::exit(1);
+        }
+        ["show", path] => match std::fs::read_to_string(path) {
+            Ok(text) => print!("{text}"),
+            Err(error) => fail(&format!("{path}: {error}")),
+        },
+        ["write", path, text] => std::fs::write(path, text).unwrap_or_else(|error| fail(&error.to_string())),
+        ["eat"] => eat(),
+        ["print", lines] => {
+            for line in 0..lines.parse::<u64>().unwrap() {
+                println!("line {line}");
+            }
+        }
+        ["flood"] => {
+            let line = "x".repeat(1000);
+            while writeln!(std::io::stdout(), "{line}").is_ok() {}
+        }
+        ["fetch", at] => match fetch(at) {
+            Ok(text) => println!("{text}"),
+            Err(error) => fail(&error),
+        },
+        ["tree"] => {
+            let myself = std::env::current_exe().unwrap();
+            let mut child = std::process::Command::new(myself).arg("sleep").spawn().unwrap();
+            println!("tree stands");
+            child.wait().unwrap();
+        }
+        _ => fail("unknown manners"),
+    }
+}
+
+fn fail(why: &str) -> ! {
+    eprintln!("{why}");
+    std::process::exit(1);
+}
+
+fn eat() {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(vec![1u8; 1 << 20]);
+    }
+}
+
+fn serve(delay: Duration, obeys: bool) {
+    if obeys {
+        unsafe { signal(15, quit) };
+    }
+    println!("starting");
+    std::thread::sleep(delay);
+    let listener = TcpListener::bind("0.0.0.0:8080").unwrap();
+    let since = Instant::now();
+    println!("listening");
+    for connection in listener.incoming().flatten() {
+        std::thread::spawn(move || answer(connection, since));
+    }
+}
+
+fn answer(mut connection: TcpStream, since: Instant) {
+    let mut request = String::new();
+    BufReader::new(&connection).read_line(&mut request).unwrap();
+    let path = request.split_whitespace().nth(1).unwrap_or("/").to_owned();
+    let (status, text) = if path == "/healthz" {
+        (200, "well".to_owned())
+    } else if path == "/flap" {
+        (if since.elapsed().as_millis() / 500 % 2 == 0 { 200 } else { 503 }, "now and then".to_owned())
+    } else if path == "/broken" {
+        (500, "broken".to_owned())
+    } else if let Some(name) = path.strip_prefix("/variable/") {
+        (200, std::env::var(name).unwrap_or_default())
+    } else if let Some(file) = path.strip_prefix("/file") {
+        std::fs::read_to_string(file).map_or((404, String::new()), |text| (200, text))
+    } else if let Some(at) = path.strip_prefix("/fetch/") {
+        match fetch(at) {
+            Ok(text) => (200, text),
+            Err(error) => (502, error),
+        }
+    } else {
+        (404, String::new())
+    };
+    let _ = write!(
+        connection,
+        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    );
+}
+
+/// GETs `/healthz` from `host:port`.
+fn fetch(at: &str) -> Result<String, String> {
+    let addresses = at.to_socket_addrs().map_err(|error| format!("cannot resolve {at}: {error}"))?;
+    let address = addresses.into_iter().next().ok_or("no address")?;
+    let limit = Duration::from_secs(2);
+    let mut connection =
+        TcpStream::connect_timeout(&address, limit).map_err(|error| format!("cannot reach {at}: {error}"))?;
+    connection.set_read_timeout(Some(limit)).unwrap();
+    write!(connection, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").map_err(|error| error.to_string())?;
+    let last = BufReader::new(connection).lines().map_while(Result::ok).last();
+    Ok(format!("{address} says {}", last.unwrap_or_default()))
+}

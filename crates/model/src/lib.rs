@@ -10,6 +10,7 @@ pub mod id;
 pub mod job;
 pub mod manifest;
 pub mod name;
+pub mod pipeline;
 pub mod problem;
 pub mod rollout;
 pub mod route;

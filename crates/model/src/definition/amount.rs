@@ -265,8 +265,10 @@ pub struct Port(u16);
 scalar!(Port, "a port from 1 to 65535", [8080]);
 
 impl Port {
-    /// What a static site and a Dockerfile without `EXPOSE` listen on.
+    /// What a Dockerfile without `EXPOSE` is taken to listen on.
     pub const DEFAULT: Self = Self(8080);
+    /// What the image made of static files listens on.
+    pub const STATIC: Self = Self(80);
 
     /// The number.
     pub const fn get(self) -> u16 {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::amount::{Count, ScalarText};
+use super::amount::{Count, Port, ScalarText};
 use super::fault::Fault;
 use super::service::{Build, Service, Strategy};
 use super::text::{AbsolutePath, NodeName, ServiceImage};
@@ -206,6 +206,10 @@ impl Report<'_> {
             (Some(build), None) => self.build(name, build),
             (None, Some(ServiceImage::Of(other))) => self.image_of(name, other),
             (None, Some(ServiceImage::External(_))) => {}
+        }
+        let is_static = service.build.as_ref().is_some_and(|build| build.static_files.is_some());
+        if is_static && service.port.is_some_and(|port| port != Port::STATIC) {
+            self.in_service(name, &["port"], format!("static files are served on port {}", Port::STATIC));
         }
         if service.health.is_some() && service.port.is_none() {
             self.in_service(name, &["health"], "a health path needs a `port`");

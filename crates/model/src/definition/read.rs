@@ -38,6 +38,11 @@ pub fn read(text: Option<&str>, files: &RepositoryFiles) -> Result<ProjectDefini
             None => {}
         }
     }
+    for service in definition.services.values_mut() {
+        if service.build.as_ref().is_some_and(|build| build.static_files.is_some()) {
+            service.port.get_or_insert(Port::STATIC);
+        }
+    }
     let alone = root
         .as_ref()
         .and_then(Node::entries)
@@ -65,7 +70,7 @@ fn infer(files: &RepositoryFiles) -> Option<Service> {
         return Some(Service::built(Build::default(), exposed_port(dockerfile).unwrap_or(Port::DEFAULT)));
     }
     let folder = files.static_files.clone()?;
-    Some(Service::built(Build { static_files: Some(folder), ..Build::default() }, Port::DEFAULT))
+    Some(Service::built(Build { static_files: Some(folder), ..Build::default() }, Port::STATIC))
 }
 
 /// The first port of the last `EXPOSE` line of a Dockerfile.

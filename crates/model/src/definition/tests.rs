@@ -75,6 +75,7 @@ fn repositories_without_the_file() {
     let site = RepositoryFiles { dockerfile: None, static_files: Some(".".parse().unwrap()) };
     let web = &read(None, &site).unwrap().services[&"web".parse().unwrap()];
     assert_eq!(web.build.as_ref().unwrap().static_files.as_ref().unwrap().as_str(), ".");
+    assert_eq!(web.port, Some(Port::STATIC));
 
     let steps = "pipeline: { test: { image: rust, run: cargo test } }";
     assert_eq!(read(Some(steps), &site).unwrap().services.len(), 1, "a file without services is completed");
@@ -122,6 +123,7 @@ fn impossible_combinations_are_refused() {
 services:
   web:
     build: { static: public, context: app }
+    port: 81
     replicas: { min: 3, max: 2 }
     health: /healthz
     volumes:
@@ -138,28 +140,45 @@ environments:
 "
     ), @r"
     definition.invalid
-    naru.yaml has 22 mistakes
+    naru.yaml has 20 mistakes
     line 2: `pipeline.build-web`: this name belongs to the build of a service, expected another one
     line 2: `pipeline.build-web.needs[0]`: `test` is not known, expected one of: build-web, build:both, build:web
     line 2: `pipeline.build-web.needs[1]`: `build:nothing` is not known, expected one of: build-web, build:both, build:web
     line 2: `pipeline.build-web.env.CI`: this variable is set by Naru, expected another name
     line 2: `pipeline.build-web.secrets[1]`: `A` is given twice
     line 5: `services.web.build.context`: static files are served without a Dockerfile: this key has no use
-    line 6: `services.web.replicas`: min 3 is more than max 2, expected min ≤ max
-    line 7: `services.web.health`: a health path needs a `port`
-    line 9: `services.web.volumes.data`: an exclusive volume is for one replica, and there are up to 2: expected `access: shared` or `replicas: 1`
-    line 9: `services.web.volumes.data`: `db` mounts it too, expected `access: shared` in both
-    line 10: `services.web.volumes.more.path`: `/data` is the path of `data` already
-    line 11: `services.db.image`: `worker` builds no image, expected a service with `build`
-    line 11: `services.db.env.NARU_X`: this variable is set by Naru, expected another name
-    line 13: `services.none`: neither `build` nor `image`, expected one of the two
-    line 14: `services.both.image`: given together with `build`, expected one of the two
-    line 14: `services.both.zone`: a time zone needs a `schedule`
-    line 15: `release.service`: `wbe` is not a service, expected one of: both, db, none, web, worker
-    line 17: `environments.production.host`: no service to lead to, expected one called `web` with a `port`, or only one with a `port`
-    line 17: `environments.production.expires`: only environments for pull requests expire
-    line 18: `environments.staging.host`: no service to lead to, expected one called `web` with a `port`, or only one with a `port`
-    and 2 more
+    line 6: `services.web.port`: static files are served on port 80
+    line 7: `services.web.replicas`: min 3 is more than max 2, expected min ≤ max
+    line 10: `services.web.volumes.data`: an exclusive volume is for one replica, and there are up to 2: expected `access: shared` or `replicas: 1`
+    line 10: `services.web.volumes.data`: `db` mounts it too, expected `access: shared` in both
+    line 11: `services.web.volumes.more.path`: `/data` is the path of `data` already
+    line 12: `services.db.image`: `worker` builds no image, expected a service with `build`
+    line 12: `services.db.env.NARU_X`: this variable is set by Naru, expected another name
+    line 14: `services.none`: neither `build` nor `image`, expected one of the two
+    line 15: `services.both.image`: given together with `build`, expected one of the two
+    line 15: `services.both.zone`: a time zone needs a `schedule`
+    line 16: `release.service`: `wbe` is not a service, expected one of: both, db, none, web, worker
+    line 18: `environments.production.expires`: only environments for pull requests expire
+    line 19: `environments.staging.branch`: given together with `pull-requests`, expected one of the two
+    line 19: `environments.staging.host`: `a.example.com` is the host of `production` already
+    ");
+}
+
+#[test]
+fn hosts_and_health_need_a_port() {
+    insta::assert_snapshot!(refused(
+        "services:
+  a: { build: {}, port: 80 }
+  b: { build: {}, port: 80 }
+  c: { build: {}, health: /healthz }
+environments:
+  production: { host: a.example.com }
+"
+    ), @r"
+    definition.invalid
+    naru.yaml has 2 mistakes
+    line 4: `services.c.health`: a health path needs a `port`
+    line 6: `environments.production.host`: no service to lead to, expected one called `web` with a `port`, or only one with a `port`
     ");
 }
 

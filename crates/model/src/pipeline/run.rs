@@ -11,9 +11,9 @@ use crate::time::Timestamp;
 /// A job that the engine lost is ordered this many times.
 const MAX_ATTEMPTS: u32 = 3;
 /// How much longer than its limit a job may take before it is ended from here: the engine ends it first.
-const TIME_LIMIT_GRACE: Duration = Duration::from_secs(60);
+const TIME_LIMIT_GRACE: Duration = Duration::from_mins(1);
 /// How long an engine may prepare a job: pull its image, unpack its workspace.
-const PREPARE_LIMIT: Duration = Duration::from_secs(30 * 60);
+const PREPARE_LIMIT: Duration = Duration::from_mins(30);
 /// How long a failed run waits for the end of its logs.
 const LOG_GRACE: Duration = Duration::from_secs(10);
 

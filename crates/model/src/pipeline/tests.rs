@@ -14,7 +14,7 @@ pipeline:
   publish: { image: rust, run: publish, needs: [build:web] }
 services:
   web: { build: { needs: [test] }, port: 80 }
-  site: { build: { static: . }, port: 81 }
+  site: { build: { static: . } }
 ";
 
 fn at(second: i64) -> Timestamp {

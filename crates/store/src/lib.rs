@@ -4,12 +4,14 @@
 //! One writer: [`Store::write`] is the only way to change anything. It counts as one effect, and rings the topics
 //! that it touched.
 
+pub mod blob;
 pub mod environment;
 pub mod identity;
 pub mod image;
 pub mod image_keep;
 pub mod intent;
 pub mod lease;
+pub mod log;
 pub mod project;
 pub mod release;
 pub mod revision;

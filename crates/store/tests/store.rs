@@ -1,5 +1,10 @@
 //! The store against a real SQLite file: leases, environments, intents, configuration and secrets.
 
+#[path = "store/blob.rs"]
+mod blob;
+#[path = "store/log.rs"]
+mod log;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,6 +1,6 @@
 //! Files of blobs and of uploads in progress. Knows paths, hashes and durability; nothing of HTTP, rows or rights.
 //!
-//! `<root>/sha256/<first two digits>/<digest>` holds a blob; a file there is complete and never changes. `<root>/uploads/
+//! `<root>/sha256/<first two digits>/<digits>` holds a blob; a file there is complete and never changes. `<root>/uploads/
 //! <project>~<repository>~<id>` holds an upload in progress: the file is its whole state, its length the offset, so an
 //! upload outlives a restart. All calls block.
 
@@ -29,13 +29,6 @@ pub(crate) struct BlobFolder {
 pub(crate) struct UploadKey {
     pub(crate) repository: Repository,
     pub(crate) id: Uuid,
-}
-
-/// A file in the folder, as garbage collection sees it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct FoundFile {
-    pub(crate) path: PathBuf,
-    pub(crate) changed: SystemTime,
 }
 
 impl BlobFolder {
@@ -122,37 +115,46 @@ impl BlobFolder {
     /// Makes a finished upload the blob of this digest: on disk first, then in place by rename, then the folder on disk.
     pub(crate) fn place(&self, key: &UploadKey, upload: &Upload, digest: &Digest) -> io::Result<()> {
         upload.file.sync_all()?;
-        let target = self.blob(digest);
-        let shelf = target.parent().expect("a blob is on a shelf");
-        if !shelf.exists() {
-            fs::create_dir_all(shelf)?;
+        let path = self.blob(digest);
+        let folder = path.parent().expect("a blob's file is in a folder");
+        if !folder.exists() {
+            fs::create_dir_all(folder)?;
             File::open(self.root.join("sha256"))?.sync_all()?;
         }
-        fs::rename(self.upload(key), &target)?;
-        File::open(shelf)?.sync_all()
+        fs::rename(self.upload(key), &path)?;
+        File::open(folder)?.sync_all()
     }
 
-    /// Every upload's file.
-    pub(crate) fn uploads(&self) -> io::Result<Vec<FoundFile>> {
-        files_in(&self.root.join("uploads"))
+    /// Every upload in progress, and when its last byte arrived. What is not named like an upload is left alone.
+    pub(crate) fn uploads(&self) -> io::Result<Vec<(UploadKey, SystemTime)>> {
+        let named = files_in(&self.root.join("uploads"))?.into_iter();
+        Ok(named.filter_map(|(name, changed)| Some((UploadKey::parse(&name)?, changed))).collect())
     }
 
-    /// Every blob's file, shelf by shelf, with its digest. What is not named like a blob is left alone.
-    pub(crate) fn blobs(&self) -> io::Result<Vec<(Digest, FoundFile)>> {
+    /// Every blob's file, and since when it is there. What is not named like a blob is left alone.
+    pub(crate) fn blobs(&self) -> io::Result<Vec<(Digest, SystemTime)>> {
         let mut found = Vec::new();
-        for shelf in fs::read_dir(self.root.join("sha256"))? {
-            for file in files_in(&shelf?.path())? {
-                let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if let Ok(digest) = format!("sha256:{name}").parse() {
-                    found.push((digest, file));
-                }
-            }
+        for folder in fs::read_dir(self.root.join("sha256"))? {
+            let named = files_in(&folder?.path())?.into_iter();
+            found.extend(
+                named.filter_map(|(name, changed)| Some((format!("sha256:{name}").parse().ok()?, changed))),
+            );
         }
         Ok(found)
     }
 }
 
-fn files_in(folder: &Path) -> io::Result<Vec<FoundFile>> {
+impl UploadKey {
+    fn parse(file_name: &str) -> Option<Self> {
+        let mut parts = file_name.splitn(3, '~');
+        let repository =
+            Repository { project: parts.next()?.parse().ok()?, name: parts.next()?.parse().ok()? };
+        Some(Self { repository, id: Uuid::parse_str(parts.next()?).ok()? })
+    }
+}
+
+/// Names and times of change of a folder's files.
+fn files_in(folder: &Path) -> io::Result<Vec<(String, SystemTime)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -162,14 +164,14 @@ fn files_in(folder: &Path) -> io::Result<Vec<FoundFile>> {
             Err(error) => return Err(error),
         };
         if metadata.is_file() {
-            found.push(FoundFile { path: entry.path(), changed: metadata.modified()? });
+            found.push((entry.file_name().to_string_lossy().into_owned(), metadata.modified()?));
         }
     }
     Ok(found)
 }
 
 /// Removing what is gone already is fine.
-pub(crate) fn forgive_missing(result: io::Result<()>) -> io::Result<()> {
+fn forgive_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -3,6 +3,7 @@
 //! Building itself is a job of the engine, and which images are still needed is known to delivery; neither is known
 //! here.
 
+pub mod collect;
 mod folder;
 pub mod plan;
 mod recent;

@@ -66,7 +66,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_counts_for_one_grace_period() {
-        let recent = Recent::new(Duration::from_secs(60));
+        let recent = Recent::new(Duration::from_mins(1));
         assert!(!recent.is_complete());
         let repository = Repository { project: "shop".parse().unwrap(), name: "web".parse().unwrap() };
         let digest = Digest::of(b"layer");

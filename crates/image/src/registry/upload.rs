@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -54,8 +54,13 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// The upload, unless a request is at it.
+    fn unused(&self, key: &UploadKey) -> Option<OwnedMutexGuard<Option<Upload>>> {
+        self.slot(key).try_lock_owned().ok()
+    }
+
     /// Closes what nobody is using: a later request opens its file again.
-    pub(super) fn close_idle(&self) {
+    fn close_idle(&self) {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| Arc::strong_count(slot) > 1);
     }
@@ -69,6 +74,20 @@ struct Turn {
 }
 
 impl Registry {
+    /// Ends uploads that got their last byte before `before`, unless a request is at them. Returns how many.
+    pub(crate) async fn expire_uploads(self: &Arc<Self>, before: SystemTime) -> io::Result<u64> {
+        self.sessions.close_idle();
+        let folder = self.folder.clone();
+        let mut expired = 0;
+        for (key, _) in blocking(move || folder.uploads()).await?.into_iter().filter(|(_, at)| *at < before) {
+            if let Some(slot) = self.sessions.unused(&key) {
+                Turn { registry: Arc::clone(self), key, slot }.discard().await;
+                expired += 1;
+            }
+        }
+        Ok(expired)
+    }
+
     /// Waits for this request's turn and opens the upload.
     async fn turn(self: &Arc<Self>, key: UploadKey) -> Result<Turn, Refusal> {
         let slot = self.sessions.slot(&key);

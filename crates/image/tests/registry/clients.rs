@@ -74,13 +74,13 @@ impl Containers {
     }
 
     /// Builds an image `FROM scratch` of one file.
-    async fn build(&self, name: &str, content: &[u8]) {
-        let context = self.path("context");
-        std::fs::create_dir_all(&context).unwrap();
-        std::fs::write(context.join("file"), content).unwrap();
-        std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY file /file\nCMD [\"/file\"]\n")
+    async fn build(&self, name: &str, file: &[u8]) {
+        let folder = self.path("folder");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("file"), file).unwrap();
+        std::fs::write(folder.join("Dockerfile"), "FROM scratch\nCOPY file /file\nCMD [\"/file\"]\n")
             .unwrap();
-        self.must("podman", &["build", "-q", "--isolation", "chroot", "-t", name, path(&context)]).await;
+        self.must("podman", &["build", "-q", "--isolation", "chroot", "-t", name, path(&folder)]).await;
     }
 }
 

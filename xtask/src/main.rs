@@ -3,6 +3,7 @@
 //! Owns the command line and nothing else; each task is a module. Nothing here is part of Naru as it is installed.
 
 mod command;
+mod demo;
 mod gate;
 mod tidy;
 mod tools;
@@ -24,6 +25,8 @@ struct Arguments {
 enum Task {
     /// Everything that must pass before a change is merged: format, lints, rules, tests, the demo.
     Test(gate::Options),
+    /// The main job on this machine: builds and starts Naru, pushes two apps, shows what to try.
+    Demo(demo::Options),
     /// Which programs the demo and the tests need and this machine lacks; installs them with --install.
     Tools {
         /// Install with one apt-get line that is shown.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let root = root();
     let result = match Arguments::parse().task {
         Task::Test(options) => return gate::run(&root, &options),
+        Task::Demo(options) => demo::run(&root, &options).and_then(demo::verdict),
         Task::Tools { install } => tools::ensure(&root, tools::For::Demo, install)
             .and_then(|()| tools::ensure(&root, tools::For::Test, install)),
         Task::Tidy => tidy::run(&root),

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::command;
+use crate::demo;
 use crate::tidy;
 use crate::tools::{self, For};
 use count::Count;
@@ -69,7 +70,7 @@ fn stage(root: &Path, name: &str) -> (Outcome, Count) {
         "clippy" => check(clippy(root)),
         "test" => workspace_tests(root),
         "apps" => application_tests(root),
-        _ => demo(root),
+        _ => demonstration(root),
     }
 }
 
@@ -140,8 +141,14 @@ fn application_tests(root: &Path) -> (Outcome, Count) {
     (outcome, sum)
 }
 
-fn demo(_root: &Path) -> (Outcome, Count) {
-    (Outcome::LeftOut("there is no demo yet".to_owned()), Count::default())
+fn demonstration(root: &Path) -> (Outcome, Count) {
+    match demo::run(root, &demo::Options::for_gate()) {
+        Ok(checks) => {
+            let count = Count { passed: checks.passed, failed: checks.failed };
+            (Outcome::of(demo::verdict(checks)), count)
+        }
+        Err(error) => (Outcome::of(Err(error)), Count::default()),
+    }
 }
 
 /// Cargo in the workspace of an application, with a target folder apart: its profiles and features differ.

@@ -1,0 +1,168 @@
+//! Talking to Naru's HTTP API, and to services through the edge.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use ureq::Agent;
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The API of one instance, with a token once there is one.
+pub(super) struct Api {
+    agent: Agent,
+    base: String,
+    token: Option<String>,
+}
+
+/// How far the newest change of a project is.
+#[derive(Debug, Deserialize)]
+pub(super) struct Crossing {
+    pub(super) sentence: String,
+    #[serde(default)]
+    pub(super) landings: Vec<Landing>,
+    #[serde(default)]
+    pub(super) problem: Option<Problem>,
+    #[serde(default)]
+    pub(super) urls: Vec<String>,
+}
+
+/// One of its six landings.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Landing {
+    pub(super) name: String,
+    pub(super) state: String,
+    #[serde(default)]
+    pub(super) reference: Option<String>,
+    #[serde(default)]
+    pub(super) detail: Option<String>,
+}
+
+/// The five fields of an error.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Problem {
+    pub(super) code: String,
+    pub(super) summary: String,
+    #[serde(default)]
+    pub(super) cause: Vec<String>,
+    #[serde(default)]
+    pub(super) state: Option<String>,
+    #[serde(default)]
+    pub(super) hint: Vec<String>,
+}
+
+impl Problem {
+    /// All fields, one line each.
+    pub(super) fn text(&self) -> String {
+        let mut lines = vec![self.summary.clone()];
+        lines.extend(self.cause.iter().map(|line| format!("  cause: {line}")));
+        lines.extend(self.state.iter().map(|line| format!("  state: {line}")));
+        lines.extend(self.hint.iter().map(|line| format!("  hint: {line}")));
+        lines.push(format!("  code: {}", self.code));
+        lines.join("\n")
+    }
+}
+
+impl Api {
+    pub(super) fn new(base: String) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(TIMEOUT))
+            .build();
+        Self { agent: config.into(), base, token: None }
+    }
+
+    pub(super) fn with_token(self, token: String) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    /// The control plane's address.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Whether it can serve.
+    pub(super) fn ready(&self) -> bool {
+        let answer = self.agent.get(format!("{}/api/v1/ready", self.base)).call();
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Reads.
+    pub(super) fn get(&self, path: &str) -> Result<Value> {
+        let mut request = self.agent.get(format!("{}/api/v1/{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let (status, value) = read(request.call()).with_context(|| format!("GET {path}"))?;
+        accepted("GET", path, status, value)
+    }
+
+    /// Changes something. With `or_exists`, that it exists already is as good.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let (status, value) = self.send("POST", path, body)?;
+        accepted("POST", path, status, value)
+    }
+
+    /// Makes something that may be there from an earlier time.
+    pub(super) fn post_once(&self, path: &str, body: &Value) -> Result<()> {
+        let (status, value) = self.send("POST", path, body)?;
+        if status == 409 { Ok(()) } else { accepted("POST", path, status, value).map(drop) }
+    }
+
+    /// Changes part of something.
+    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value> {
+        let (status, value) = self.send("PATCH", path, body)?;
+        accepted("PATCH", path, status, value)
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value)> {
+        let address = format!("{}/api/v1/{path}", self.base);
+        let mut request =
+            if method == "PATCH" { self.agent.patch(address) } else { self.agent.post(address) };
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        read(request.send_json(body)).with_context(|| format!("{method} {path}"))
+    }
+
+    /// The crossing of a project's production environment.
+    pub(super) fn crossing(&self, project: &str) -> Result<Crossing> {
+        let value = self.get(&format!("projects/{project}/status"))?;
+        serde_json::from_value(value).context("the status has an unexpected shape")
+    }
+
+    /// Makes the first administrator and returns a token.
+    pub(super) fn set_up(&self, link_token: &str, login: &str, password: &str) -> Result<String> {
+        let body = json!({ "setup_token": link_token, "login": login, "password": password });
+        let value = self.post("setup", &body)?;
+        value["token"].as_str().map(str::to_owned).context("the setup returned no token")
+    }
+
+    /// Asks a service through the edge, as a browser would that resolved its host. Returns status and body.
+    pub(super) fn through_edge(&self, edge: SocketAddr, host: &str, path: &str) -> Result<(u16, String)> {
+        let answer = self.agent.get(format!("http://{edge}{path}")).header("Host", host).call()?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.into_body().read_to_string()?))
+    }
+}
+
+fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<(u16, Value)> {
+    let answer = answer?;
+    let status = answer.status().as_u16();
+    let text = answer.into_body().read_to_string()?;
+    Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}
+
+fn accepted(method: &str, path: &str, status: u16, value: Value) -> Result<Value> {
+    if (200..300).contains(&status) {
+        return Ok(value);
+    }
+    match serde_json::from_value::<Problem>(value.clone()) {
+        Ok(problem) => bail!("{method} {path} was answered with {status}: {}", problem.text()),
+        Err(_) => bail!("{method} {path} was answered with {status}: {value}"),
+    }
+}

@@ -116,10 +116,11 @@ name_type!(
     |text| is_label(text, 30)
 );
 name_type!(
-    /// A pipeline step's name, unique in its project.
+    /// A pipeline step's name, unique in its project. Longer than a service's, because a build is called
+    /// `build-<service>`.
     StepName, "step name",
-    "lower-case letters, digits and single hyphens, starting with a letter, at most 30 characters",
-    |text| is_label(text, 30)
+    "lower-case letters, digits and single hyphens, starting with a letter, at most 40 characters",
+    |text| is_label(text, 40)
 );
 name_type!(
     /// A volume's name, unique in its project.

@@ -106,7 +106,7 @@ enviroments: {}
     definition.invalid
     naru.yaml has 7 mistakes
     line 2: `pipeline.test.run`: expected a command of at most 64 KiB: one text, or a list of texts
-    line 3: `pipeline.Lint`: step name "Lint" is not usable: lower-case letters, digits and single hyphens, starting with a letter, at most 30 characters
+    line 3: `pipeline.Lint`: step name "Lint" is not usable: lower-case letters, digits and single hyphens, starting with a letter, at most 40 characters
     line 3: `pipeline.Lint.neds`: unknown key, expected one of `image`, `run`, `needs`, `secrets`, `cache`, `env`, `cpu`, `memory`, `timeout`, `beside`
     line 7: `services.web.port`: "http" is not a port from 1 to 65535
     line 10: `services.worker.replicas.min`: "0" is not a number of replicas from 1 to 100

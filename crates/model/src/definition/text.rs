@@ -209,11 +209,13 @@ pub enum NodeName {
 scalar!(NodeName, "the name of a step, or build:<service>", ["test", "build:web"]);
 
 impl NodeName {
-    /// The name of the node's job: a DNS label.
-    pub fn job_name(&self) -> String {
+    /// The name of the node's job and log.
+    pub fn job_name(&self) -> StepName {
         match self {
-            Self::Step(step) => step.to_string(),
-            Self::Build(service) => format!("build-{service}"),
+            Self::Step(step) => step.clone(),
+            Self::Build(service) => {
+                format!("build-{service}").parse().expect("a step's name has room for it")
+            }
         }
     }
 }

@@ -86,7 +86,7 @@ pub fn plan_run(facts: &RunFacts<'_>) -> RunPlan {
 /// The job of a step's last attempt, as the engine sees it.
 fn job_of<'a>(step: &StepRecord, jobs: &'a [JobSeen]) -> Option<&'a JobSeen> {
     let name = step.name.job_name();
-    jobs.iter().find(|job| job.key.name == name && job.key.attempt == step.attempt)
+    jobs.iter().find(|job| job.key.name == name.as_str() && job.key.attempt == step.attempt)
 }
 
 /// Brings one record up to what the engine sees, and to a person's wish to end the run.
@@ -238,7 +238,9 @@ fn actions(steps: &BTreeMap<NodeName, StepRecord>, jobs: &[JobSeen]) -> Vec<RunA
         }
     }
     for job in jobs {
-        let Some(step) = steps.values().find(|step| step.name.job_name() == job.key.name) else { continue };
+        let Some(step) = steps.values().find(|step| step.name.job_name().as_str() == job.key.name) else {
+            continue;
+        };
         let finished = matches!(job.state, JobState::Finished(_));
         let is_last = job.key.attempt == step.attempt;
         match step.state {

@@ -79,7 +79,8 @@ impl Story {
         for action in &plan.actions {
             writeln!(self.log, "      {action:?}").unwrap();
             if let RunAction::Stop(name, attempt) = action {
-                self.jobs.retain(|job| job.key.name != name.job_name() || job.key.attempt != *attempt);
+                self.jobs
+                    .retain(|job| job.key.name != name.job_name().as_str() || job.key.attempt != *attempt);
             }
         }
         if !plan.wait_for_room.is_empty() {

@@ -1,1 +1,17 @@
-//! naru-edge
+//! Leads requests to replicas: a reverse proxy in a process of its own, and the client that tells it where to.
+//!
+//! This crate knows routes, connections and counts. It decides nothing about releases: which replica is in a
+//! table, and when one may be stopped, is planned elsewhere; it only says what is under way.
+//!
+//! * [`server`] carries requests.
+//! * [`control`] publishes tables and reports, over a Unix socket.
+//! * [`process`] starts, adopts and restarts the edge as a process beside `naru serve`.
+
+pub mod control;
+mod limits;
+pub mod process;
+pub mod server;
+mod table;
+
+pub use limits::Limits;
+pub use table::{TableError, check};

@@ -1,0 +1,74 @@
+//! Every bound of the edge in one place. Mechanisms take these as given; nothing else in the crate names a number
+//! of seconds or bytes.
+
+use std::time::Duration;
+
+/// How long, how many, how large. The default is what `naru edge` runs with.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Client connections at once. Near the bound, answers close their connection; at it, new ones wait in the
+    /// kernel's queue.
+    pub connections: usize,
+    /// Header fields of one request.
+    pub header_fields: usize,
+    /// Bytes of a request's head.
+    pub head_bytes: usize,
+    /// From the first byte of a request's head to its last.
+    pub head_read: Duration,
+    /// A client connection without a request.
+    pub client_idle: Duration,
+    /// Between two pieces of a request body.
+    pub request_body_idle: Duration,
+    /// A client that does not read its answer.
+    pub client_write_idle: Duration,
+    /// Until a replica accepts a connection.
+    pub connect: Duration,
+    /// From the end of the request to the head of the answer.
+    pub response_head: Duration,
+    /// Between two pieces of an answer.
+    pub response_body_idle: Duration,
+    /// An upgraded connection without a byte either way.
+    pub upgraded_idle: Duration,
+    /// How long the replica is given to ask for a body that the client announced with `Expect: 100-continue`.
+    pub expect_continue: Duration,
+    /// Idle connections kept per replica and worker.
+    pub idle_per_replica: usize,
+    /// How long an idle connection to a replica is kept; below the 5 s after which common servers close theirs.
+    pub replica_idle: Duration,
+    /// How long a replica that refused a connection is passed over while others serve.
+    pub suspect: Duration,
+    /// Further attempts after the first.
+    pub retries: usize,
+    /// How long a request waits on a held route.
+    pub hold: Duration,
+    /// Requests that wait at once, per environment.
+    pub held_requests: usize,
+    /// Bytes of their heads, over all environments. Bodies are not read while a request waits.
+    pub held_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 8_192,
+            header_fields: 100,
+            head_bytes: 32 * 1024,
+            head_read: Duration::from_secs(10),
+            client_idle: Duration::from_secs(75),
+            request_body_idle: Duration::from_secs(30),
+            client_write_idle: Duration::from_mins(1),
+            connect: Duration::from_secs(3),
+            response_head: Duration::from_mins(1),
+            response_body_idle: Duration::from_mins(5),
+            upgraded_idle: Duration::from_hours(1),
+            expect_continue: Duration::from_secs(1),
+            idle_per_replica: 128,
+            replica_idle: Duration::from_secs(4),
+            suspect: Duration::from_secs(1),
+            retries: 2,
+            hold: Duration::from_secs(10),
+            held_requests: 1_024,
+            held_bytes: 16 * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The edge as a process of its own beside `naru serve`.
+//!
+//! `serve` binds the public sockets and keeps them: when the edge dies, new connections queue in the kernel until
+//! the next one accepts them. The edge has them too: when `serve` dies, the next one adopts the edge and asks it
+//! for the sockets. Only when both die at once do the sockets close.
+
+mod run;
+mod spawn;
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use naru_model::Problem;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+pub use self::run::{EdgeArguments, InProcess, in_process, main};
+
+use self::spawn::{bind, start};
+use crate::control::place::Place;
+use crate::control::{Client, handover};
+
+/// How the edge is started, and where it listens.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    /// The data folder; the edge keeps its things in `<data>/edge`.
+    pub data: PathBuf,
+    /// Where clients connect.
+    pub listen: Vec<SocketAddr>,
+    /// The program, normally this one.
+    pub program: PathBuf,
+    /// What comes before `--data <data>`, normally `edge`.
+    pub arguments: Vec<OsString>,
+    /// The whole environment of the process.
+    pub environment: Vec<(OsString, OsString)>,
+    /// How long requests under way may take when an edge gives way to another.
+    pub drain: Duration,
+}
+
+/// Keeps an edge running. Dropping it leaves the edge running, unwatched.
+pub struct Supervisor {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+}
+
+struct Shared {
+    config: ProcessConfig,
+    place: Place,
+    client: Client,
+    sockets: Vec<TcpListener>,
+    current: Mutex<Process>,
+}
+
+/// The edge that is watched.
+struct Process {
+    pid: u32,
+    /// Readable once the process has ended.
+    ended: Arc<AsyncFd<OwnedFd>>,
+    /// Set when it is this process's child, which must be waited for.
+    child: Option<std::process::Child>,
+    since: Instant,
+}
+
+/// Adopts the edge of the data folder, or starts one, and keeps one running from then on.
+///
+/// # Errors
+/// `edge.bind` when an address cannot be had, `edge.start` when the process does not come up.
+pub async fn ensure_running(config: ProcessConfig) -> Result<Supervisor, Problem> {
+    let place = Place::in_data(&config.data);
+    place.create().map_err(|error| {
+        Problem::new("edge.start", "the edge's folder cannot be made").cause(error.to_string())
+    })?;
+    let client = Client::of(&config.data);
+    let (sockets, process) = if let Some(adopted) = adopt(&config, &place, &client).await {
+        adopted
+    } else {
+        let sockets = bind(&config.listen)?;
+        let process = start(&config, &place, &client, &sockets, false).await?;
+        (sockets, process)
+    };
+    let shared = Arc::new(Shared { config, place, client, sockets, current: Mutex::new(process) });
+    let stop = CancellationToken::new();
+    tokio::spawn(watch(Arc::clone(&shared), stop.clone()));
+    Ok(Supervisor { shared, stop })
+}
+
+/// A running edge and its sockets, when it listens where it should. One that listens elsewhere is told to end.
+async fn adopt(
+    config: &ProcessConfig,
+    place: &Place,
+    client: &Client,
+) -> Option<(Vec<TcpListener>, Process)> {
+    let about = client.about().await.ok()?;
+    let process = Process::adopted(about.pid).ok()?;
+    // The number could have been given to another process between the answer and the watch.
+    if client.about().await.ok()?.pid != about.pid {
+        return None;
+    }
+    let fits = |(wanted, found): (&SocketAddr, &SocketAddr)| {
+        wanted.ip() == found.ip() && (wanted.port() == 0 || wanted.port() == found.port())
+    };
+    let listens_right =
+        about.listens.len() == config.listen.len() && config.listen.iter().zip(&about.listens).all(fits);
+    let taken = {
+        let place = place.clone();
+        tokio::task::spawn_blocking(move || handover::take(&place)).await.ok()?
+    };
+    match taken {
+        Ok(sockets) if listens_right => {
+            tracing::info!(pid = about.pid, "adopted the running edge");
+            Some((sockets, process))
+        }
+        taken => {
+            tracing::info!(
+                pid = about.pid,
+                handed_over = taken.is_ok(),
+                "the running edge listens elsewhere"
+            );
+            drop(taken);
+            let _ = client.shutdown(config.drain).await;
+            let limit = config.drain + Duration::from_secs(5);
+            let _ = tokio::time::timeout(limit, process.wait()).await;
+            None
+        }
+    }
+}
+
+impl Process {
+    fn adopted(pid: u32) -> io::Result<Self> {
+        let id = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        let descriptor = pidfd_open(id, PidfdFlags::empty())?;
+        #[expect(
+            deprecated,
+            reason = "unsound only for types that break I/O safety; the successor needs unsafe code"
+        )]
+        let ended = Arc::new(AsyncFd::with_interest(descriptor, Interest::READABLE)?);
+        Ok(Self { pid, ended, child: None, since: Instant::now() })
+    }
+
+    fn started(child: std::process::Child) -> io::Result<Self> {
+        let mut process = Self::adopted(child.id())?;
+        process.child = Some(child);
+        Ok(process)
+    }
+
+    fn wait(&self) -> impl Future<Output = ()> + use<> {
+        let ended = Arc::clone(&self.ended);
+        async move {
+            let _ = ended.readable().await;
+        }
+    }
+
+    /// Takes the exit status of a child that has ended.
+    fn reap(&mut self) -> Option<String> {
+        self.child.as_mut()?.try_wait().ok()?.map(|status| status.to_string())
+    }
+}
+
+/// Waits for the edge to end and starts the next one, until told to stop.
+async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let ended = shared.current.lock().await.wait();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = ended => {}
+        }
+        let mut current = shared.current.lock().await;
+        // It may have been replaced on purpose while this waited for its end.
+        let probe = current.wait();
+        if tokio::time::timeout(Duration::from_millis(1), probe).await.is_err() {
+            continue;
+        }
+        if stop.is_cancelled() {
+            return;
+        }
+        let status = current.reap().unwrap_or_else(|| "unknown status".to_owned());
+        tracing::error!(pid = current.pid, status, "the edge ended; starting the next one");
+        // One that ends at once is started again more slowly, but never later than a second.
+        pause = if current.since.elapsed() > Duration::from_secs(10) {
+            Duration::from_millis(20)
+        } else {
+            (pause * 2).min(Duration::from_secs(1))
+        };
+        match start(&shared.config, &shared.place, &shared.client, &shared.sockets, false).await {
+            Ok(process) => *current = process,
+            Err(problem) => tracing::error!(%problem, "the edge could not be started again"),
+        }
+        drop(current);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+impl Supervisor {
+    /// Talks to whichever process is the edge.
+    pub fn client(&self) -> Client {
+        self.shared.client.clone()
+    }
+
+    /// Where clients connect.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.shared.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+
+    /// Puts a new process in the place of the running one, which ends when what is under way there has ended.
+    /// Meanwhile new connections queue.
+    ///
+    /// # Errors
+    /// `edge.start`; then the watcher starts one from the kept tables.
+    pub async fn upgrade(&self) -> Result<(), Problem> {
+        let shared = &self.shared;
+        let mut current = shared.current.lock().await;
+        let next = start(&shared.config, &shared.place, &shared.client, &shared.sockets, true).await?;
+        let before = std::mem::replace(&mut *current, next);
+        let child = before.child;
+        let ended = Arc::clone(&before.ended);
+        tokio::spawn(async move {
+            let _ = ended.readable().await;
+            if let Some(mut child) = child {
+                let _ = child.try_wait();
+            }
+        });
+        Ok(())
+    }
+
+    /// Stops watching and ends the edge: what is under way has `drain` to end.
+    pub async fn stop(self, drain: Duration) {
+        self.stop.cancel();
+        let mut current = self.shared.current.lock().await;
+        let _ = self.shared.client.shutdown(drain).await;
+        let _ = tokio::time::timeout(drain + Duration::from_secs(2), current.wait()).await;
+        current.reap();
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,141 @@
+//! One replica as the edge knows it: where it listens, what is under way there, which connections are idle.
+//!
+//! It outlives the table that named it, so that requests that an earlier table sent there stay counted. Which
+//! replica a request goes to is decided in `routing`.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use naru_model::rollout::ReplicaKey;
+use tokio::net::TcpStream;
+
+use super::body::RequestBody;
+use crate::Limits;
+
+/// A connection to a replica on which one request at a time can be sent.
+pub(super) type Sender = SendRequest<RequestBody>;
+
+/// A replica.
+pub(super) struct Backend {
+    pub(super) replica: ReplicaKey,
+    pub(super) name: Box<str>,
+    pub(super) address: SocketAddr,
+    in_flight: AtomicU32,
+    /// Milliseconds after `epoch` until which it is passed over.
+    suspect_until: AtomicU64,
+    epoch: Instant,
+    /// One pool per worker: a connection stays on the thread that drives it, and its lock is never contended.
+    pools: Box<[Mutex<Vec<Idle>>]>,
+}
+
+struct Idle {
+    sender: Sender,
+    since: Instant,
+}
+
+impl Backend {
+    pub(super) fn new(replica: ReplicaKey, address: SocketAddr, workers: usize) -> Self {
+        Self {
+            name: replica.to_string().into(),
+            replica,
+            address,
+            in_flight: AtomicU32::new(0),
+            suspect_until: AtomicU64::new(0),
+            epoch: Instant::now(),
+            pools: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Marks it as refusing connections for a while.
+    pub(super) fn suspect(&self, how_long: Duration) {
+        let until = self.epoch.elapsed() + how_long;
+        self.suspect_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        let until = self.suspect_until.load(Ordering::Relaxed);
+        until != 0 && u128::from(until) > self.epoch.elapsed().as_millis()
+    }
+
+    /// An idle connection of this worker, the warmest first.
+    pub(super) fn reuse(&self, worker: usize, limits: &Limits) -> Option<Sender> {
+        let mut pool = self.pool(worker).lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(idle) = pool.pop() {
+            if !idle.sender.is_closed() && idle.since.elapsed() < limits.replica_idle {
+                return Some(idle.sender);
+            }
+        }
+        None
+    }
+
+    /// Gives a connection back after its answer was read to the end.
+    pub(super) fn put_back(&self, worker: usize, sender: Sender, limits: &Limits) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut pool = self.pool(worker).lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < limits.idle_per_replica {
+            pool.push(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    /// Closes what has been idle for too long.
+    pub(super) fn sweep(&self, limits: &Limits) {
+        for pool in &self.pools {
+            let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+            pool.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < limits.replica_idle);
+        }
+    }
+
+    fn pool(&self, worker: usize) -> &Mutex<Vec<Idle>> {
+        &self.pools[worker % self.pools.len()]
+    }
+
+    /// Opens a connection and starts the task that drives it.
+    pub(super) async fn connect(&self, limits: &Limits) -> std::io::Result<Sender> {
+        let stream = tokio::time::timeout(limits.connect, TcpStream::connect(self.address))
+            .await
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_headers(256)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(std::io::Error::other)?;
+        tokio::spawn(async move {
+            // A failure reaches the request that is under way; one of an idle connection concerns nobody.
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(sender)
+    }
+}
+
+/// Counts one request, upgraded connection included, as under way at a replica for as long as it lives.
+pub(super) struct InFlight(Arc<Backend>);
+
+impl InFlight {
+    /// Sequentially consistent, so that either the one who publishes a table sees this count, or this request sees
+    /// the new table (see `Edge::admit`).
+    pub(super) fn enter(backend: &Arc<Backend>) -> Self {
+        backend.in_flight.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(backend))
+    }
+
+    pub(super) fn backend(&self) -> &Arc<Backend> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,138 @@
+//! Counters per route and revision: requests by status class, under way, latency, bytes. Plain atomics on the
+//! request path; what they mean for a rollout is judged elsewhere.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use naru_model::{EnvironmentKey, RevisionNumber};
+use serde::{Deserialize, Serialize};
+
+/// Upper bounds of the latency buckets in milliseconds; one more bucket has none.
+pub const LATENCY_BOUNDS_MS: [u64; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+
+/// Live counters.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    status: [AtomicU64; 5],
+    cancelled: AtomicU64,
+    started: AtomicU64,
+    ended: AtomicU64,
+    buckets: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
+    micros: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+/// What one request came to.
+pub(super) struct Outcome {
+    /// `None`: the client left before there was an answer.
+    pub(super) status: Option<u16>,
+    pub(super) took: Duration,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+impl Figures {
+    pub(super) fn begin(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self, outcome: &Outcome) {
+        match outcome.status {
+            Some(status) => {
+                let class = usize::from(status / 100).clamp(1, 5) - 1;
+                self.status[class].fetch_add(1, Ordering::Relaxed);
+            }
+            None => {
+                self.cancelled.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let millis = u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX);
+        let bucket =
+            LATENCY_BOUNDS_MS.iter().position(|&bound| millis < bound).unwrap_or(LATENCY_BOUNDS_MS.len());
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.bytes_in.fetch_add(outcome.bytes_in, Ordering::Relaxed);
+        self.bytes_out.fetch_add(outcome.bytes_out, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> Counts {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let ended = load(&self.ended);
+        Counts {
+            status_1xx: load(&self.status[0]),
+            status_2xx: load(&self.status[1]),
+            status_3xx: load(&self.status[2]),
+            status_4xx: load(&self.status[3]),
+            status_5xx: load(&self.status[4]),
+            cancelled: load(&self.cancelled),
+            in_flight: load(&self.started).saturating_sub(ended),
+            latency_counts: self.buckets.iter().map(load).collect(),
+            latency_sum_us: load(&self.micros),
+            bytes_in: load(&self.bytes_in),
+            bytes_out: load(&self.bytes_out),
+        }
+    }
+}
+
+/// Counters at one instant; they only grow, except `in_flight`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Upgraded connections.
+    pub status_1xx: u64,
+    /// Answers 200 to 299.
+    pub status_2xx: u64,
+    /// Answers 300 to 399.
+    pub status_3xx: u64,
+    /// Answers 400 to 499.
+    pub status_4xx: u64,
+    /// Answers 500 to 599.
+    pub status_5xx: u64,
+    /// Requests whose client left before there was an answer.
+    pub cancelled: u64,
+    /// Requests under way.
+    pub in_flight: u64,
+    /// Ended requests per bucket of [`LATENCY_BOUNDS_MS`]; not cumulative.
+    pub latency_counts: Vec<u64>,
+    /// Sum of all durations in microseconds.
+    pub latency_sum_us: u64,
+    /// Bytes of request bodies.
+    pub bytes_in: u64,
+    /// Bytes of answers' bodies.
+    pub bytes_out: u64,
+}
+
+/// The counters of one route and revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteCounts {
+    /// Whose route.
+    pub environment: EnvironmentKey,
+    /// Its host.
+    pub host: String,
+    /// Its path prefix.
+    pub path: String,
+    /// Its service.
+    pub service: String,
+    /// The revision that answered; `None` for answers of the edge itself.
+    pub revision: Option<RevisionNumber>,
+    /// The counters.
+    pub counts: Counts,
+}
+
+/// Everything the edge counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Upper bounds of the latency buckets in milliseconds.
+    pub latency_bounds_ms: Vec<u64>,
+    /// Open client connections.
+    pub connections: u64,
+    /// Requests that wait on held routes.
+    pub held: u64,
+    /// Requests refused before a route was known: malformed, unknown host.
+    pub unrouted: Counts,
+    /// Per route and revision.
+    pub routes: Vec<RouteCounts>,
+    /// Access log lines that were dropped because the writer was behind.
+    pub access_lines_dropped: u64,
+}

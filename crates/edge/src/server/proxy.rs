@@ -1,0 +1,351 @@
+//! One request: check it, find a replica, send it, answer. Reads from top to bottom as it happens.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode, request};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+
+use super::Edge;
+use super::backend::{Backend, Sender};
+use super::body::{Lease, ReplyBody, RequestBody, StreamedBody, Upload};
+use super::head::{self, Origin, X_REQUEST_ID};
+use super::page::{self, Failure, Manner};
+use super::record::Record;
+use super::routing::{Ticket, Tried};
+use super::upgrade;
+use super::wire::Signals;
+
+/// A client's connection, as its requests see it.
+pub(super) struct Client {
+    pub(super) edge: Arc<Edge>,
+    pub(super) signals: Arc<Signals>,
+    pub(super) peer: IpAddr,
+    pub(super) origin: Origin,
+    pub(super) worker: usize,
+}
+
+/// Answers one request. There is always an answer.
+pub(super) async fn answer(
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    client.signals.set_busy(true);
+    if request.body().is_end_stream() {
+        client.signals.body_over();
+    }
+    let host = request.headers().get(header::HOST);
+    let mut record = Record::open(&client.edge, client.peer, request.method(), request.uri(), host);
+    let manner = Manner::of(request.headers());
+    let is_head = request.method() == Method::HEAD;
+    let mut response = match carry(&client, request, &mut record).await {
+        Ok(carried) => carried.into_response(record, &client),
+        Err(failure) => failed(&client, failure, &manner, record, is_head),
+    };
+    if client.edge.is_crowded() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+fn failed(
+    client: &Client,
+    failure: Failure,
+    manner: &Manner,
+    mut record: Record,
+    is_head: bool,
+) -> Response<ReplyBody> {
+    record.answered(failure.status());
+    let request_id = record.request_id.clone();
+    let rendered = page::render(failure, manner, record.service(), request_id.to_str().unwrap_or_default());
+    let (mut head, text) = rendered.into_parts();
+    head.headers.insert(X_REQUEST_ID.clone(), request_id);
+    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    let text = if is_head { bytes::Bytes::new() } else { text };
+    Response::from_parts(head, ReplyBody::page(text, record, Arc::clone(&client.signals)))
+}
+
+/// A replica's answer, with what must live as long as its body.
+struct Carried {
+    response: Response<Incoming>,
+    lease: Lease,
+    /// The client's half, when it asked for another protocol.
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+}
+
+async fn carry(
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+    record: &mut Record,
+) -> Result<Carried, Failure> {
+    let (mut parts, body) = request.into_parts();
+    head::check(&parts, client.signals.is_ambiguous()).map_err(Failure::Refused)?;
+    let host = head::host_of(&parts).map_err(Failure::Refused)?.into_owned();
+    let path = parts.uri.clone();
+    let head_bytes = bytes_of(&parts.headers);
+    if head_bytes > client.edge.limits.head_bytes {
+        return Err(Failure::HeadTooLarge);
+    }
+
+    let mut tried = Tried::default();
+    let ticket = client.edge.admit(&host, path.path(), head_bytes, tried, record).await?;
+
+    let has_body = !body.is_end_stream();
+    let chunked = has_body && body.size_hint().exact().is_none();
+    let protocol = if has_body { None } else { head::upgrade_of(&parts.headers) };
+    let wants_upgrade = protocol.is_some();
+    let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>().filter(|_| wants_upgrade);
+    head::to_replica(&mut parts, &client.origin, &record.request_id, protocol, chunked);
+    let (body, upload, gate) = outgoing_body(client, &parts, body, has_body);
+
+    let mut attempt = Attempt {
+        client,
+        host: &host,
+        path: path.path(),
+        head_bytes,
+        upload,
+        gate,
+        upgrade_wanted: wants_upgrade,
+    };
+    let (response, ticket, sender) = attempt.send(parts, body, ticket, &mut tried, record).await?;
+    let lease = Lease {
+        sender: Some(sender),
+        in_flight: ticket.in_flight,
+        upload: attempt.upload,
+        worker: client.worker,
+        limits: Arc::clone(&client.edge.limits),
+    };
+    Ok(Carried { response, lease, upgrade })
+}
+
+fn bytes_of(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// The body as the replica gets it, the channel that tells how far it is, and the gate of `Expect: 100-continue`.
+fn outgoing_body(
+    client: &Client,
+    parts: &request::Parts,
+    body: Incoming,
+    has_body: bool,
+) -> (RequestBody, Option<Arc<Upload>>, Option<oneshot::Sender<bool>>) {
+    if !has_body {
+        return (RequestBody::Empty, None, None);
+    }
+    let limits = &client.edge.limits;
+    let upload = Arc::new(Upload::default());
+    let mut streamed =
+        StreamedBody::new(body, Arc::clone(&upload), Arc::clone(&client.signals), limits.request_body_idle);
+    let expects = parts
+        .headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let gate = expects.then(|| {
+        let (open, opened) = oneshot::channel();
+        streamed.wait_for(opened, limits.expect_continue);
+        open
+    });
+    (RequestBody::Streamed(Box::new(streamed)), Some(upload), gate)
+}
+
+/// Sending, and sending again where that is safe.
+struct Attempt<'a> {
+    client: &'a Arc<Client>,
+    host: &'a str,
+    path: &'a str,
+    head_bytes: usize,
+    upload: Option<Arc<Upload>>,
+    gate: Option<oneshot::Sender<bool>>,
+    upgrade_wanted: bool,
+}
+
+/// What one try came to.
+enum Try {
+    Answered(Response<Incoming>, Sender),
+    /// Nothing of the request was sent.
+    Unsent(Request<RequestBody>, Failure),
+    /// It may have reached the replica; the copy, if any, may be sent again.
+    Lost(Option<Request<RequestBody>>, Failure),
+}
+
+impl Attempt<'_> {
+    /// A request goes to another replica when no connection could be made, or when it has no body, is idempotent,
+    /// and its connection broke before an answer. Never after a byte of its body was taken.
+    async fn send(
+        &mut self,
+        parts: request::Parts,
+        body: RequestBody,
+        mut ticket: Ticket,
+        tried: &mut Tried,
+        record: &mut Record,
+    ) -> Result<(Response<Incoming>, Ticket, Sender), Failure> {
+        let mut request = Request::from_parts(parts, body);
+        let mut retries = 0;
+        loop {
+            let (again, failure) = match self.once(request, &ticket).await {
+                Try::Answered(response, sender) => return Ok((response, ticket, sender)),
+                Try::Unsent(request, failure) => (Some(request), failure),
+                Try::Lost(copy, failure) => (copy, failure),
+            };
+            let Some(copy) = again.filter(|_| retries < self.client.edge.limits.retries) else {
+                return Err(failure);
+            };
+            tried.add(ticket.choice);
+            retries += 1;
+            let edge = &self.client.edge;
+            ticket = match edge.admit(self.host, self.path, self.head_bytes, *tried, record).await {
+                Ok(ticket) => ticket,
+                // There was a replica, and it failed: that is the more telling of the two.
+                Err(Failure::NoReplica) => return Err(failure),
+                Err(other) => return Err(other),
+            };
+            request = copy;
+        }
+    }
+
+    async fn once(&mut self, mut request: Request<RequestBody>, ticket: &Ticket) -> Try {
+        let limits = Arc::clone(&self.client.edge.limits);
+        let backend = Arc::clone(ticket.in_flight.backend());
+        // A kept connection may have been closed a moment ago: such a request was not sent, and takes the next.
+        loop {
+            let (mut sender, fresh) = match self.connection(&backend).await {
+                Ok(found) => found,
+                Err(failure) => return Try::Unsent(request, failure),
+            };
+            let copy = self.copy_of(&request);
+            self.watch_for_continue(&mut request);
+            match self.wait(sender.try_send_request(request)).await {
+                Err(failure) => return Try::Lost(None, failure),
+                Ok(Ok(response)) => {
+                    if let Some(gate) = self.gate.take() {
+                        let _ = gate.send(response.status().is_success());
+                    }
+                    return Try::Answered(response, sender);
+                }
+                Ok(Err(mut error)) => match error.take_message() {
+                    Some(unsent) if !fresh => request = unsent,
+                    Some(unsent) => return Try::Unsent(unsent, Failure::Unreachable),
+                    None => {
+                        let failure = self.judge(error.error());
+                        // A kept connection that broke says nothing about the replica: the same one may be asked.
+                        match copy {
+                            Some(copy) if !fresh && failure == Failure::BrokeOff => request = copy,
+                            copy => {
+                                if fresh && failure == Failure::BrokeOff {
+                                    backend.suspect(limits.suspect);
+                                }
+                                return Try::Lost(copy.filter(|_| failure == Failure::BrokeOff), failure);
+                            }
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    async fn connection(&self, backend: &Backend) -> Result<(Sender, bool), Failure> {
+        let limits = &self.client.edge.limits;
+        if let Some(sender) = backend.reuse(self.client.worker, limits) {
+            return Ok((sender, false));
+        }
+        match backend.connect(limits).await {
+            Ok(sender) => Ok((sender, true)),
+            Err(error) => {
+                backend.suspect(limits.suspect);
+                tracing::debug!(replica = %backend.name, %error, "a replica could not be reached");
+                Err(Failure::Unreachable)
+            }
+        }
+    }
+
+    /// A copy to send again: only of what is idempotent, has no body, and asks for no other protocol.
+    fn copy_of(&self, request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+        let repeatable = self.upload.is_none() && !self.upgrade_wanted && request.method().is_idempotent();
+        repeatable.then(|| {
+            let mut copy = Request::new(RequestBody::Empty);
+            *copy.method_mut() = request.method().clone();
+            *copy.uri_mut() = request.uri().clone();
+            *copy.headers_mut() = request.headers().clone();
+            copy
+        })
+    }
+
+    /// Opens the gate when the replica asks for the body.
+    fn watch_for_continue(&mut self, request: &mut Request<RequestBody>) {
+        if let Some(open) = self.gate.take() {
+            let open = std::sync::Mutex::new(Some(open));
+            let (relay, relayed) = oneshot::channel();
+            self.gate = Some(relay);
+            let shared = Arc::new(open);
+            let by_answer = Arc::clone(&shared);
+            hyper::ext::on_informational(request, move |response| {
+                if response.status() == StatusCode::CONTINUE {
+                    send_once(&shared, true);
+                }
+            });
+            tokio::spawn(async move {
+                if let Ok(wanted) = relayed.await {
+                    send_once(&by_answer, wanted);
+                }
+            });
+        }
+    }
+
+    /// Waits for the head of the answer; the time counts from the end of the request.
+    async fn wait<T>(&self, answer: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let was_over = self.upload.as_ref().is_none_or(|upload| upload.is_over());
+            match tokio::time::timeout(self.client.edge.limits.response_head, answer.as_mut()).await {
+                Ok(answer) => return Ok(answer),
+                Err(_) if was_over => return Err(Failure::TooSlow),
+                // A body that stalls ends by its own timer.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn judge(&self, error: &hyper::Error) -> Failure {
+        match &self.upload {
+            Some(upload) if upload.is_stalled() => Failure::BodyStalled,
+            Some(upload) if upload.is_broken() => Failure::BodyBroken,
+            _ if error.is_parse() => Failure::Nonsense,
+            _ => Failure::BrokeOff,
+        }
+    }
+}
+
+fn send_once(slot: &std::sync::Mutex<Option<oneshot::Sender<bool>>>, wanted: bool) {
+    let sender = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    if let Some(sender) = sender {
+        let _ = sender.send(wanted);
+    }
+}
+
+impl Carried {
+    fn into_response(self, mut record: Record, client: &Arc<Client>) -> Response<ReplyBody> {
+        let Self { mut response, lease, upgrade } = self;
+        let status = response.status();
+        let protocol = response.headers().get(header::UPGRADE).cloned();
+        let trailers = response.headers().get(header::TRAILER).cloned();
+        head::remove_hop_by_hop(response.headers_mut());
+        if let Some(trailers) = trailers {
+            response.headers_mut().insert(header::TRAILER, trailers);
+        }
+        response.headers_mut().insert(X_REQUEST_ID.clone(), record.request_id.clone());
+        record.answered(status);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            if let (Some(ours), Some(protocol)) = (upgrade, protocol) {
+                return upgrade::switch(response, protocol, ours, lease, record, client);
+            }
+            // Nobody asked for another protocol.
+            return failed(client, Failure::Nonsense, &Manner::default(), record, false);
+        }
+        let (head, body) = response.into_parts();
+        Response::from_parts(head, ReplyBody::replica(body, lease, record, Arc::clone(&client.signals)))
+    }
+}

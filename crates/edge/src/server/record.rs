@@ -1,0 +1,137 @@
+//! What is remembered of one request, and written down when it is over, however it ended.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderValue, Method, Uri};
+
+use super::Edge;
+use super::access::Line;
+use super::figures::Outcome;
+use super::routing::Entry;
+
+/// One request, from its head to the last byte of its answer. Dropping it counts and logs it.
+pub(super) struct Record {
+    edge: Arc<Edge>,
+    started: Instant,
+    pub(super) request_id: HeaderValue,
+    peer: IpAddr,
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    status: Option<u16>,
+    route: Option<(Arc<Entry>, Option<usize>)>,
+    bytes_in: u64,
+    bytes_out: u64,
+    broken: bool,
+}
+
+impl Record {
+    pub(super) fn open(
+        edge: &Arc<Edge>,
+        peer: IpAddr,
+        method: &Method,
+        uri: &Uri,
+        host: Option<&HeaderValue>,
+    ) -> Self {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let id = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        Self {
+            edge: Arc::clone(edge),
+            started: Instant::now(),
+            request_id: HeaderValue::from_str(id).expect("an id is visible ASCII"),
+            peer,
+            method: method.clone(),
+            uri: uri.clone(),
+            host: host.cloned(),
+            status: None,
+            route: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            broken: false,
+        }
+    }
+
+    /// The route was found; no replica has been chosen.
+    pub(super) fn on_route(&mut self, entry: &Arc<Entry>) {
+        self.leave();
+        self.route = Some((Arc::clone(entry), None));
+    }
+
+    /// A replica was chosen; an earlier choice is forgotten.
+    pub(super) fn on_replica(&mut self, entry: &Arc<Entry>, choice: usize) {
+        self.leave();
+        entry.choices[choice].figures.begin();
+        self.route = Some((Arc::clone(entry), Some(choice)));
+    }
+
+    /// Ends the count at a replica that could not be reached; the request goes on elsewhere.
+    fn leave(&mut self) {
+        if let Some((entry, Some(choice))) = self.route.take() {
+            entry.choices[choice].figures.end(&Outcome {
+                status: Some(502),
+                took: self.started.elapsed(),
+                bytes_in: 0,
+                bytes_out: 0,
+            });
+        }
+    }
+
+    pub(super) fn service(&self) -> Option<&str> {
+        self.route.as_ref().map(|(entry, _)| &*entry.service)
+    }
+
+    pub(super) fn answered(&mut self, status: http::StatusCode) {
+        self.status = Some(status.as_u16());
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    pub(super) fn received(&mut self, bytes: u64) {
+        self.bytes_in = bytes;
+    }
+
+    pub(super) fn broken(&mut self) {
+        self.broken = true;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        let outcome =
+            Outcome { status: self.status, took, bytes_in: self.bytes_in, bytes_out: self.bytes_out };
+        let route = self.route.take();
+        let choice = route.as_ref().and_then(|(entry, choice)| choice.map(|index| &entry.choices[index]));
+        match (&route, choice) {
+            (_, Some(choice)) => choice.figures.end(&outcome),
+            (Some((entry, None)), None) => {
+                entry.figures.begin();
+                entry.figures.end(&outcome);
+            }
+            _ => {
+                self.edge.unrouted.begin();
+                self.edge.unrouted.end(&outcome);
+            }
+        }
+        self.edge.access.write(|| Line {
+            at: self.edge.clock.now(),
+            request_id: self.request_id.clone(),
+            peer: self.peer,
+            host: self.host.clone(),
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            status: self.status,
+            broken: self.broken,
+            took,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            revision: choice.map(|choice| choice.revision),
+            replica: choice.map(|choice| Arc::clone(&choice.backend)),
+            route: route.as_ref().map(|(entry, _)| Arc::clone(entry)),
+        });
+    }
+}

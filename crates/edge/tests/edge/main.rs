@@ -1,0 +1,6 @@
+//! The edge as its clients, its replicas and `serve` see it: real sockets on loopback, real replicas.
+
+mod control;
+mod harness;
+mod process;
+mod routing;

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use naru_model::Digest;
 use naru_store::image::Repository;
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 use uuid::Uuid;
 
 /// How much is read at once when a file is hashed again.
@@ -80,7 +80,7 @@ impl BlobFolder {
             return Ok(None);
         }
         let file = OpenOptions::new().write(true).create_new(true).open(self.upload(key))?;
-        Ok(Some(Upload { file, hasher: Sha256::new(), length: 0 }))
+        Ok(Some(Upload { file, hasher: Context::new(&SHA256), length: 0 }))
     }
 
     /// Takes an upload up again, from its file alone. `None` when there is none.
@@ -90,7 +90,7 @@ impl BlobFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut hasher = Sha256::new();
+        let mut hasher = Context::new(&SHA256);
         let mut buffer = vec![0; REHASH_CHUNK];
         let mut length = 0;
         loop {
@@ -178,11 +178,11 @@ fn forgive_missing(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// An upload in progress: an open file at its end, and the hash of what is in it.
-#[derive(Debug)]
+/// An upload in progress: an open file at its end, and the hash of what is in it. Hashing is what a push spends its time
+/// on; ring's is half as fast again as sha2's on processors without SHA instructions.
 pub(crate) struct Upload {
     file: File,
-    hasher: Sha256,
+    hasher: Context,
     length: u64,
 }
 
@@ -204,7 +204,7 @@ impl Upload {
 
     /// The digest of everything that has arrived.
     pub(crate) fn digest(&self) -> Digest {
-        let hex = hex::encode(self.hasher.clone().finalize());
+        let hex = hex::encode(self.hasher.clone().finish());
         format!("sha256:{hex}").parse().expect("a SHA-256 is a digest")
     }
 

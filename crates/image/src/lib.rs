@@ -9,3 +9,6 @@ pub mod plan;
 mod recent;
 pub mod registry;
 pub mod retention;
+
+pub use registry::{Limits, Registry};
+pub use retention::{NeedUnknown, NeededImages, NeededNow};

@@ -192,7 +192,7 @@ impl Turn {
         let limits = self.registry.limits;
         let upload = self.slot.take().ok_or_else(|| Interrupted::Sender("it was cancelled".to_owned()))?;
         let mut total = upload.length();
-        let mut writer = Writer::Resting(upload);
+        let mut writer = Writer::Resting(Box::new(upload));
         let mut frames = body.into_data_stream();
         let end = loop {
             let (batch, end) = collect(&mut frames, limits.silence).await;
@@ -205,7 +205,7 @@ impl Turn {
                 break end;
             }
         };
-        *self.slot = Some(writer.rest().await?);
+        *self.slot = Some(*writer.rest().await?);
         end.map_err(Interrupted::Sender)
     }
 
@@ -272,12 +272,12 @@ impl Turn {
 
 /// Where an upload is while its body arrives.
 enum Writer {
-    Resting(Upload),
-    Writing(tokio::task::JoinHandle<io::Result<Upload>>),
+    Resting(Box<Upload>),
+    Writing(tokio::task::JoinHandle<io::Result<Box<Upload>>>),
 }
 
 impl Writer {
-    async fn rest(self) -> io::Result<Upload> {
+    async fn rest(self) -> io::Result<Box<Upload>> {
         match self {
             Self::Resting(upload) => Ok(upload),
             Self::Writing(task) => task.await.map_err(io::Error::other)?,

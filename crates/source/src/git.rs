@@ -17,6 +17,7 @@ use naru_model::{BranchName, Problem};
 
 pub use archive::Archive;
 pub use command::{Call, Output, Variable};
+pub(crate) use command::{Running, read_tail};
 pub use object::{Entry, EntryKind};
 pub use reference::{Reference, ReferenceUpdate};
 

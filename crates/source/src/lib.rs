@@ -3,3 +3,11 @@
 //! This crate records what was asked for and keeps the repositories. It runs no pipeline and delivers nothing.
 
 pub mod git;
+pub mod http;
+mod ledger;
+mod recovery;
+mod repository;
+
+pub use http::{Hosting, HostingSettings};
+pub use ledger::LedgerError;
+pub use repository::{Repository, RepositoryKind, SourceRepositories};

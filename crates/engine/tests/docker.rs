@@ -1,6 +1,8 @@
 //! The engine on a real Podman, started for each test with its own storage and instance id. Without Podman these
 //! tests fail; they do not skip.
 
+#![allow(clippy::disallowed_methods, reason = "tests start the programs that they compare with")]
+
 #[path = "docker/replicas.rs"]
 mod replicas;
 #[path = "docker/rig.rs"]

@@ -1,5 +1,7 @@
 //! The store against a real SQLite file: leases, environments, intents, configuration and secrets.
 
+#![allow(clippy::disallowed_methods, reason = "tests start the programs that they compare with")]
+
 #[path = "store/blob.rs"]
 mod blob;
 #[path = "store/log.rs"]

@@ -88,7 +88,7 @@ impl Site<'_> {
                     LIMIT.as_secs()
                 );
             }
-            std::thread::sleep(Duration::from_millis(200));
+            interrupt::pause(Duration::from_millis(200));
         }
     }
 
@@ -107,7 +107,7 @@ impl Site<'_> {
                 let why = crossing.problem.map_or(crossing.sentence, |problem| problem.text());
                 bail!("revision {from} still serves after {} s: {why}", LIMIT.as_secs());
             }
-            std::thread::sleep(Duration::from_millis(200));
+            interrupt::pause(Duration::from_millis(200));
         }
         Ok(())
     }

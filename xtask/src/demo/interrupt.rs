@@ -30,9 +30,15 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
+/// Waits a moment: tasks have no event loop.
+#[expect(clippy::disallowed_methods, reason = "the one place where tasks sleep")]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Waits until somebody asks to stop.
 pub(super) fn wait() {
     while check().is_ok() {
-        std::thread::sleep(Duration::from_millis(100));
+        pause(Duration::from_millis(100));
     }
 }

@@ -98,7 +98,7 @@ impl Naru {
                 let said = std::fs::read_to_string(log).unwrap_or_default();
                 bail!("naru serve is not ready after {} s:\n{}", START.as_secs(), command::tail(&said, 30));
             }
-            std::thread::sleep(Duration::from_millis(100));
+            interrupt::pause(Duration::from_millis(100));
         }
     }
 
@@ -112,7 +112,7 @@ impl Naru {
                     self.child.kill()?;
                     self.child.wait()?;
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                interrupt::pause(Duration::from_millis(50));
             }
         }
         // Services, edge and engine are made to outlive `serve`; this ends them as well.

@@ -44,7 +44,7 @@ pub(super) fn until_live(api: &Api, project: &Project) -> Result<Crossing> {
         if began.elapsed() > LIMIT {
             bail!("{} is not live after {} s: {}", project.name, LIMIT.as_secs(), crossing.sentence);
         }
-        std::thread::sleep(Duration::from_millis(200));
+        interrupt::pause(Duration::from_millis(200));
     }
 }
 

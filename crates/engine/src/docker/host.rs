@@ -1,6 +1,8 @@
 //! What this machine is like: limits of processes, control groups, certificate authorities, proxies. Reads, never
 //! changes.
 
+#![expect(clippy::disallowed_methods, reason = "the adapter that looks at this machine")]
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 

@@ -146,6 +146,7 @@ impl DockerEngine {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the variable that every Docker client follows")]
 async fn first_that_answers() -> Option<Client> {
     let named = std::env::var("DOCKER_HOST").ok();
     let named = named.as_deref().and_then(|host| host.strip_prefix("unix://")).map(PathBuf::from);

@@ -1,6 +1,8 @@
 //! Our own `podman system service`: its configuration, its process, and its coming back when it dies. Containers
 //! outlive it; nothing here knows what runs.
 
+#![expect(clippy::disallowed_methods, reason = "the adapter that starts podman")]
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;

@@ -78,6 +78,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a shell is what is tested")]
     fn the_shell_writes_the_configuration_unchanged() {
         let dockerfile = static_dockerfile();
         let run = dockerfile.split("RUN ").nth(1).unwrap().split("\nCOPY").next().unwrap();

@@ -1,6 +1,8 @@
 //! Running git: an argument vector, a clean environment, bounded time and output, and nothing left behind when the
 //! caller goes away.
 
+#![expect(clippy::disallowed_methods, reason = "the one place that starts git")]
+
 use std::ffi::{OsStr, OsString};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;

@@ -3,7 +3,10 @@
 //! Programs of the developer's own machine run with its environment: cargo and git need it. What Naru itself starts
 //! goes through its adapters, never through here.
 
-#![expect(clippy::disallowed_methods, reason = "the one place that starts programs and reads the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one place that starts programs and reads the environment"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -162,7 +162,7 @@ fn service(image: &str, replicas: u32) -> ServiceSpec {
             probe: Some(Probe::Http { path: "/".into() }),
             limits: Limits::default(),
             mounts: Vec::new(),
-            ready_within: Duration::from_secs(60),
+            ready_within: Duration::from_mins(1),
             stop_within: Duration::from_secs(10),
         },
     }
@@ -175,7 +175,7 @@ fn revision(number: u32, web: ServiceSpec) -> Wanted {
         .template
         .mounts
         .iter()
-        .map(|mount| (mount.volume.clone(), VolumeSpec { access: Default::default(), size_bytes: 0 }));
+        .map(|mount| (mount.volume.clone(), VolumeSpec { access: VolumeAccess::default(), size_bytes: 0 }));
     Wanted {
         revision: RevisionNumber(number),
         spec: EnvironmentSpec {

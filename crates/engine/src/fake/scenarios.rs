@@ -171,11 +171,12 @@ fn service(image: &str, replicas: u32) -> ServiceSpec {
 /// A revision with one service `web` behind one route.
 fn revision(number: u32, web: ServiceSpec) -> Wanted {
     let web_name: naru_model::ServiceName = "web".parse().unwrap();
-    let volumes = web
-        .template
-        .mounts
-        .iter()
-        .map(|mount| (mount.volume.clone(), VolumeSpec { access: VolumeAccess::default(), size_bytes: 0 }));
+    let volumes = web.template.mounts.iter().map(|mount| {
+        (
+            mount.volume.clone(),
+            VolumeSpec { access: naru_model::workload::VolumeAccess::default(), size_bytes: 0 },
+        )
+    });
     Wanted {
         revision: RevisionNumber(number),
         spec: EnvironmentSpec {

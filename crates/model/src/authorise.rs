@@ -50,7 +50,9 @@ impl fmt::Debug for Credentials {
 }
 
 /// What a caller wants to do. One variant per row of the authorisation table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Permission {
     /// See a project, its runs, releases, revisions and logs; clone its repositories; pull its images.

@@ -1,0 +1,119 @@
+//! Setup, login and tokens on the wire.
+
+use crate::authorise::Permission;
+use crate::name::ProjectName;
+use crate::time::Timestamp;
+
+use serde::{Deserialize, Serialize};
+
+/// Makes the first administrator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Setup {
+    /// The token of the one-time setup link.
+    pub setup_token: String,
+    /// 1 to 40 lower-case letters, digits and `. _ -`, starting with a letter.
+    pub login: String,
+    /// 10 to 200 characters.
+    pub password: String,
+}
+
+/// Logs in with a password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Login {
+    /// The login name.
+    pub login: String,
+    /// Its password.
+    pub password: String,
+    /// What the new token is called, such as the name of the machine it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// A new token. Its text is shown here and never again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct IssuedToken {
+    /// Names the token.
+    pub id: String,
+    /// The text to send as `Authorization: Bearer …`.
+    pub token: String,
+    /// Whose it is.
+    pub login: String,
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What a new token should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NewToken {
+    /// What it is called, at most 80 characters.
+    pub label: String,
+    /// Binds it to one project; without it the token may do whatever its account may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectName>,
+    /// What a token bound to a project may do.
+    #[serde(default)]
+    pub permissions: Vec<Permission>,
+    /// How long it lives, in seconds; without it until it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts_seconds: Option<u64>,
+}
+
+/// A token as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Token {
+    /// Names the token.
+    pub id: String,
+    /// What it is called.
+    pub label: String,
+    /// The only project it opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectName>,
+    /// What it may do there; empty when it may do what its account may.
+    #[serde(default)]
+    pub permissions: Vec<Permission>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Who the caller is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Whoami {
+    /// The login name.
+    pub login: String,
+}
+
+/// One line of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditLine {
+    /// Rises with time.
+    pub id: i64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Who.
+    pub login: String,
+    /// What, such as `project.create`.
+    pub action: String,
+    /// In which project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectName>,
+    /// On what.
+    pub target: String,
+    /// `done`, or the code of the problem.
+    pub result: String,
+}

@@ -69,6 +69,16 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// A page of projects, by name: up to `limit` of those after `after` (all come after the empty text).
+    pub async fn projects_page(&self, after: &str, limit: u32) -> Result<Vec<Project>> {
+        let rows = sqlx::query("SELECT * FROM project WHERE name > $1 ORDER BY name LIMIT $2")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(self.reader())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Marks a project as being taken down. Loops stop what runs; [`Store::forget_project`] ends it.
     pub async fn delete_project(&self, name: &ProjectName) -> Result<()> {
         let mut write = self.write("project.delete").await?;

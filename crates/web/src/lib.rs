@@ -1,1 +1,91 @@
-//! naru-web
+//! The HTTP API under `/api/v1`, its event streams, and the few pages there are: the setup page and the signed-out
+//! page. Handlers are thin: they read what is true, or record what is wanted and let a loop do it.
+//!
+//! It decides nothing about who may do what (`naru-identity` does) and runs nothing. The git and registry routers are
+//! merged beside it by the binary. What lies behind the API but in no row — repositories, engine, checks —
+//! comes in through [`Behind`].
+
+mod access;
+mod behind;
+mod border;
+mod failure;
+mod pages;
+mod paging;
+mod routes;
+mod streams;
+mod table;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use naru_identity::Identity;
+use naru_secret::KeyRing;
+use naru_store::Store;
+use naru_store::log::LogStore;
+use tokio::sync::Semaphore;
+
+pub use behind::Behind;
+
+/// The largest body that is read: configuration with many variables fits.
+const BODY_LIMIT_BYTES: usize = 1 << 20;
+
+/// Event and log streams open at once; each holds a task and a connection.
+const STREAMS_AT_ONCE: usize = 256;
+
+/// Everything the API stands on. Made once by the binary.
+pub struct WebContext {
+    /// Rows.
+    pub store: Store,
+    /// Accounts, tokens and the one authorisation.
+    pub identity: Identity,
+    /// Seals secrets before they are stored.
+    pub keys: Arc<KeyRing>,
+    /// What steps and services printed.
+    pub logs: LogStore,
+    /// What is in no row.
+    pub behind: Arc<dyn Behind>,
+    /// Where this instance is reached.
+    pub address: Address,
+}
+
+/// Where this instance is reached.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// The base of every link, without a trailing slash, such as `http://127.0.0.1:7070`.
+    pub base_url: String,
+    /// Host names, without port, that requests may name besides `127.0.0.1`, `::1` and `localhost`. Others are refused:
+    /// a page of a stranger could otherwise reach this server under a name of its own (DNS rebinding).
+    pub hosts: Vec<String>,
+}
+
+/// What handlers are given.
+#[derive(Clone)]
+struct Cx(Arc<Inner>);
+
+struct Inner {
+    web: WebContext,
+    streams: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for Cx {
+    type Target = WebContext;
+    fn deref(&self) -> &WebContext {
+        &self.0.web
+    }
+}
+
+/// The API and the pages.
+pub fn router(cx: WebContext) -> Router {
+    let cx = Cx(Arc::new(Inner { web: cx, streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)) }));
+    table::router(&cx)
+        .merge(pages::router())
+        .layer(axum::middleware::from_fn_with_state(cx.clone(), border::check))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .with_state(cx)
+}
+
+/// The OpenAPI 3.1 document of the API, as JSON with a final newline; the same text as `docs/reference/openapi.json`.
+pub fn openapi_document() -> String {
+    table::document()
+}

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// What asked for a run, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Trigger {
-    /// Orders the triggers of a project.
-    pub id: i64,
+    /// Names the trigger; later ones sort later.
+    pub id: String,
     /// `push`, `replay` and the like.
     pub kind: String,
     /// The branch or tag it is about.

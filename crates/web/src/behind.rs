@@ -1,0 +1,34 @@
+//! What lies behind the API but in no row: repositories, the engine, checks of the machine. The binary
+//! implements it over the crates that own these things.
+
+use async_trait::async_trait;
+use naru_model::api::{Capabilities, Check};
+use naru_model::{CommitId, EnvironmentKey, Problem, ProjectName};
+
+/// Answers from outside the store.
+#[async_trait]
+pub trait Behind: Send + Sync + 'static {
+    /// Makes the source and deploy repositories of a project. Repeating it is harmless.
+    async fn create_repositories(&self, project: &ProjectName) -> Result<(), Problem>;
+
+    /// Whether requests can be served: the store answers, git and the engine are there.
+    async fn ready(&self) -> Result<(), Problem>;
+
+    /// Looks at everything Naru stands on and says how to mend what is broken.
+    async fn doctor(&self) -> Vec<Check>;
+
+    /// What the container engine can do here.
+    async fn capabilities(&self) -> Result<Capabilities, Problem>;
+
+    /// A unified diff between two commits of the environment's folder in the deploy repository; from nothing for the
+    /// first.
+    async fn difference(
+        &self,
+        key: &EnvironmentKey,
+        from: Option<&CommitId>,
+        to: &CommitId,
+    ) -> Result<String, Problem>;
+
+    /// Where an environment can be reached, as URLs.
+    async fn urls(&self, key: &EnvironmentKey) -> Vec<String>;
+}

@@ -1,0 +1,326 @@
+//! The crossing: trigger → run → image → release → rollout → live. Gathers the rows of the newest change, then draws.
+
+use axum::Json;
+use axum::extract::State;
+use naru_model::api::{Condition, Crossing, Landing, LandingName, LandingState};
+use naru_model::pipeline::{RunState, StepRecord, StepState};
+use naru_model::{EnvironmentName, Problem, ProjectName, Timestamp};
+use naru_store::environment::Environment;
+use naru_store::release::Release;
+use naru_store::revision::{Outcome, Revision, Rollout};
+use naru_store::run::Run;
+use naru_store::trigger::{Trigger, TriggerKind, TriggerState};
+
+use crate::Cx;
+use crate::access::Chosen;
+use crate::border::InPath;
+use crate::failure::Result;
+use crate::routes::InEnvironment;
+use crate::routes::environment::condition;
+
+/// Triggers that are looked through for the newest one that matters here.
+const RECENT: u32 = 50;
+
+/// How far the newest change of an environment is.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/crossing",
+    operation_id = "showCrossing", tag = "environment",
+    params(("project" = ProjectName, Path), ("environment" = EnvironmentName, Path)),
+    responses((status = 200, body = Crossing), (status = "default", body = Problem)))]
+pub(crate) async fn show(
+    State(cx): State<Cx>,
+    chosen: Chosen,
+    InPath(path): InPath<InEnvironment>,
+) -> Result<Json<Crossing>> {
+    let facts = gather(&cx, &chosen, path.environment).await?;
+    Ok(Json(draw(facts)))
+}
+
+/// The rows behind one crossing.
+struct Facts {
+    project: ProjectName,
+    name: EnvironmentName,
+    environment: Option<Environment>,
+    trigger: Option<Trigger>,
+    run: Option<Run>,
+    steps: Vec<StepRecord>,
+    release: Option<Release>,
+    revision: Option<Revision>,
+    rollout: Option<Rollout>,
+    serving: Option<Revision>,
+    urls: Vec<String>,
+}
+
+async fn gather(cx: &Cx, chosen: &Chosen, name: EnvironmentName) -> Result<Facts> {
+    let project = &chosen.0;
+    // Before the first release there is no environment, but there may well be a crossing.
+    let key = naru_model::EnvironmentKey { project: project.name.clone(), environment: name.clone() };
+    let environment = cx.store.environment(&key).await?;
+    let is_first = name.as_str() == super::FIRST;
+    if environment.is_none() && !is_first {
+        return Err(super::no_environment(&key));
+    }
+    let branch = match &environment {
+        Some(environment) => environment.branch.clone(),
+        None => Some(project.default_branch.clone()),
+    };
+    let mut facts = Facts {
+        project: project.name.clone(),
+        name,
+        environment,
+        trigger: None,
+        run: None,
+        steps: Vec::new(),
+        release: None,
+        revision: None,
+        rollout: None,
+        serving: None,
+        urls: cx.behind.urls(&key).await,
+    };
+    facts.trigger = match &branch {
+        Some(branch) => {
+            let recent = cx.store.triggers(&project.name, None, RECENT).await?;
+            recent.into_iter().find(|trigger| matters(trigger, branch.as_str()))
+        }
+        None => None,
+    };
+    delivered(cx, &key, &mut facts).await?;
+    let run = match (&facts.trigger, &facts.release) {
+        (Some(trigger), _) => trigger.run,
+        (None, release) => release.as_ref().map(|release| release.run),
+    };
+    if let Some(run) = run {
+        facts.run = cx.store.run(&project.name, run).await?;
+        facts.steps = cx.store.run_steps(&project.name, run).await?;
+    }
+    if let Some(made) = facts.run.as_ref().and_then(|run| run.release) {
+        facts.release = cx.store.release(&project.name, made).await?;
+    } else if facts.trigger.is_some() {
+        facts.release = None;
+    }
+    Ok(facts)
+}
+
+fn matters(trigger: &Trigger, branch: &str) -> bool {
+    trigger.kind != TriggerKind::DeployPush
+        && trigger.reference.strip_prefix("refs/heads/") == Some(branch)
+        && !matches!(trigger.state, TriggerState::Ignored | TriggerState::Superseded)
+}
+
+/// What is wanted of, and what serves in, the environment.
+async fn delivered(cx: &Cx, key: &naru_model::EnvironmentKey, facts: &mut Facts) -> Result<()> {
+    let Some(environment) = &facts.environment else { return Ok(()) };
+    // A move that was given up is the newest rollout, though the target has returned to what serves.
+    facts.rollout = cx.store.rollouts(key, 1).await?.pop();
+    let moving = facts.rollout.as_ref().map(|rollout| rollout.revision).or(environment.target);
+    if let Some(number) = moving {
+        facts.revision = cx.store.revision(key, number).await?;
+    }
+    if let Some(number) = environment.serving {
+        facts.serving = cx.store.revision(key, number).await?;
+    }
+    if let Some(release) = facts.revision.as_ref().and_then(|revision| revision.release) {
+        facts.release = cx.store.release(&key.project, release).await?;
+    }
+    Ok(())
+}
+
+fn landing(name: LandingName, state: LandingState) -> Landing {
+    Landing { name, state, at: None, reference: None, detail: None }
+}
+
+fn draw(facts: Facts) -> Crossing {
+    let (sentence, problem) = summary(&facts);
+    let landings =
+        vec![trigger(&facts), run(&facts), image(&facts), release(&facts), rollout(&facts), live(&facts)];
+    Crossing {
+        project: facts.project,
+        environment: facts.name,
+        sentence,
+        landings,
+        problem,
+        urls: facts.urls,
+    }
+}
+
+fn trigger(facts: &Facts) -> Landing {
+    let Some(trigger) = &facts.trigger else {
+        let state = if facts.revision.is_some() { LandingState::Skipped } else { LandingState::Waiting };
+        return landing(LandingName::Trigger, state);
+    };
+    let state = match trigger.state {
+        TriggerState::Received => LandingState::Moving,
+        TriggerState::Rejected | TriggerState::Failed => LandingState::Failed,
+        TriggerState::Accepted | TriggerState::Run | TriggerState::Ignored | TriggerState::Superseded => {
+            LandingState::Done
+        }
+    };
+    Landing {
+        at: Some(trigger.received_at),
+        reference: Some(format!("{} by {}", trigger.kind, trigger.by)),
+        detail: (!trigger.detail.is_empty()).then(|| trigger.detail.clone()),
+        ..landing(LandingName::Trigger, state)
+    }
+}
+
+fn run(facts: &Facts) -> Landing {
+    let Some(run) = &facts.run else { return landing(LandingName::Run, after(&trigger(facts))) };
+    let (state, detail) = match run.state {
+        RunState::Queued => (LandingState::Waiting, "queued"),
+        RunState::Running => (LandingState::Moving, "running"),
+        RunState::Succeeded => (LandingState::Done, "succeeded"),
+        RunState::Failed => (LandingState::Failed, "failed"),
+        RunState::Cancelled => (LandingState::Failed, "cancelled"),
+        RunState::Superseded => (LandingState::Skipped, "superseded by a newer commit"),
+    };
+    let detail = if run.note.is_empty() { detail.to_owned() } else { run.note.clone() };
+    Landing {
+        at: run.finished_at.or(run.started_at).or(Some(run.created_at)),
+        reference: Some(format!("run {}", run.number)),
+        detail: Some(detail),
+        ..landing(LandingName::Run, state)
+    }
+}
+
+fn image(facts: &Facts) -> Landing {
+    let builds: Vec<&StepRecord> = facts
+        .steps
+        .iter()
+        .filter(|step| matches!(step.name, naru_model::definition::NodeName::Build(_)))
+        .collect();
+    if builds.is_empty() {
+        return landing(LandingName::Image, after(&run(facts)));
+    }
+    let any = |state: StepState| builds.iter().any(|step| step.state == state);
+    let done = builds.iter().filter(|step| step.state == StepState::Succeeded).count();
+    let state = if any(StepState::Failed) || any(StepState::Cancelled) {
+        LandingState::Failed
+    } else if done == builds.len() {
+        LandingState::Done
+    } else if any(StepState::Running) || any(StepState::Starting) || done > 0 {
+        LandingState::Moving
+    } else if any(StepState::Skipped) {
+        LandingState::Skipped
+    } else {
+        LandingState::Waiting
+    };
+    let at: Option<Timestamp> = builds.iter().filter_map(|step| step.finished.or(step.started)).max();
+    Landing {
+        at,
+        reference: Some(format!("{done} of {} built", builds.len())),
+        ..landing(LandingName::Image, state)
+    }
+}
+
+fn release(facts: &Facts) -> Landing {
+    let Some(release) = &facts.release else { return landing(LandingName::Release, after(&image(facts))) };
+    Landing {
+        at: Some(release.created_at),
+        reference: Some(format!("release {}", release.number)),
+        ..landing(LandingName::Release, LandingState::Done)
+    }
+}
+
+/// Whether the newest revision carries this change, and not the one before it.
+fn is_rendered(facts: &Facts) -> bool {
+    let carried = facts.revision.as_ref().and_then(|revision| revision.release);
+    match (&facts.release, &facts.trigger) {
+        (Some(release), _) => carried.is_some_and(|carried| carried >= release.number),
+        (None, Some(_)) => false,
+        (None, None) => facts.revision.is_some(),
+    }
+}
+
+fn rollout(facts: &Facts) -> Landing {
+    let name = LandingName::Rollout;
+    let is = facts.environment.as_ref().map(|environment| condition(&environment.status, None).0);
+    if !is_rendered(facts) {
+        let blocked = facts.release.is_some() && is == Some(Condition::Blocked);
+        let state = if blocked { LandingState::Failed } else { after(&release(facts)) };
+        return landing(name, state);
+    }
+    let Some(revision) = &facts.revision else { return landing(name, LandingState::Waiting) };
+    let outcome = facts.rollout.as_ref().map(|rollout| rollout.outcome);
+    let state = match outcome {
+        None => LandingState::Waiting,
+        Some(Outcome::Moving) if is == Some(Condition::Blocked) => LandingState::Failed,
+        Some(Outcome::Moving) => LandingState::Moving,
+        Some(Outcome::Live) => LandingState::Done,
+        Some(Outcome::Failed) => LandingState::Failed,
+        Some(Outcome::Overtaken) => LandingState::Skipped,
+    };
+    let at = facts.rollout.as_ref().map(|rollout| rollout.finished_at.unwrap_or(rollout.started_at));
+    let detail = match (&facts.environment, state) {
+        (Some(environment), LandingState::Moving) => Some(condition(&environment.status, None).1),
+        _ => None,
+    };
+    Landing { at, reference: Some(format!("revision {}", revision.number)), detail, ..landing(name, state) }
+}
+
+fn live(facts: &Facts) -> Landing {
+    let name = LandingName::Live;
+    let Some((environment, serving)) = facts.environment.as_ref().zip(facts.serving.as_ref()) else {
+        return landing(name, after(&rollout(facts)));
+    };
+    let is_newest = is_rendered(facts)
+        && facts.revision.as_ref().is_some_and(|revision| revision.number == serving.number);
+    let (is, detail, _) = condition(&environment.status, None);
+    let state = match (is_newest, is) {
+        (true, Condition::Live | Condition::Moving) => LandingState::Done,
+        (true, Condition::Degraded | Condition::Retrying) => LandingState::Moving,
+        (true, _) => LandingState::Done,
+        (false, _) => after(&rollout(facts)),
+    };
+    Landing {
+        at: Some(environment.status_at),
+        reference: Some(format!("revision {}", serving.number)),
+        detail: Some(if is_newest { detail } else { "serves until the new one is live".to_owned() }),
+        ..landing(name, state)
+    }
+}
+
+/// What a landing is that nothing has reached: it waits, or what came before it stopped and it is left out.
+fn after(before: &Landing) -> LandingState {
+    match before.state {
+        LandingState::Failed | LandingState::Skipped => LandingState::Skipped,
+        LandingState::Waiting | LandingState::Moving | LandingState::Done => LandingState::Waiting,
+    }
+}
+
+/// How it is in one sentence, and why it stopped.
+fn summary(facts: &Facts) -> (String, Option<Problem>) {
+    let serves = match &facts.serving {
+        Some(Revision { number, release: Some(release), .. }) => {
+            format!("{} serves release {release} as revision {number}", facts.name)
+        }
+        Some(revision) => format!("{} serves revision {}", facts.name, revision.number),
+        None => format!("nothing serves in {} yet", facts.name),
+    };
+    if let Some(run) =
+        facts.run.as_ref().filter(|run| matches!(run.state, RunState::Failed | RunState::Cancelled))
+    {
+        return (serves, Some(run_problem(facts, run)));
+    }
+    let rollout_problem = facts.rollout.as_ref().and_then(|rollout| rollout.problem.clone());
+    let Some(environment) = &facts.environment else { return (serves, None) };
+    let (is, detail, problem) = condition(&environment.status, environment.serving);
+    match is {
+        Condition::Idle | Condition::Live => (serves, rollout_problem.filter(|_| is_failed(facts))),
+        Condition::Moving | Condition::Degraded | Condition::Retrying => {
+            (format!("{serves}; {detail}"), None)
+        }
+        Condition::Failed | Condition::Blocked => (serves, problem.or(rollout_problem)),
+    }
+}
+
+fn is_failed(facts: &Facts) -> bool {
+    facts.rollout.as_ref().is_some_and(|rollout| rollout.outcome == Outcome::Failed)
+}
+
+fn run_problem(facts: &Facts, run: &Run) -> Problem {
+    if let Some(problem) = &run.problem {
+        return problem.clone();
+    }
+    let word = if run.state == RunState::Cancelled { "was cancelled" } else { "failed" };
+    Problem::new("pipeline.run-failed", format!("run {} {word}", run.number))
+        .command(format!("naru run logs {} --project {}", run.number, facts.project))
+}

@@ -1,0 +1,106 @@
+//! Projects.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use naru_model::api::{NewProject, Page, Project};
+use naru_model::{BranchName, Problem, ProjectName};
+use serde::Deserialize;
+
+use crate::Cx;
+use crate::access::Chosen;
+use crate::border::{Body, InQuery};
+use crate::failure::{Failure, Result};
+use crate::paging::Paging;
+
+fn view(cx: &Cx, row: naru_store::project::Project) -> Project {
+    let base = &cx.address.base_url;
+    Project {
+        source_url: format!("{base}/git/{}.git", row.name),
+        deploy_url: format!("{base}/git/{}.deploy.git", row.name),
+        name: row.name,
+        default_branch: row.default_branch,
+        created_at: row.created_at,
+        deleting: row.deleting,
+    }
+}
+
+/// All projects, by name.
+#[utoipa::path(get, path = "/api/v1/projects", operation_id = "listProjects", tag = "project", params(Paging),
+    responses((status = 200, body = Page<Project>), (status = "default", body = Problem)))]
+pub(crate) async fn list(
+    State(cx): State<Cx>,
+    InQuery(paging): InQuery<Paging>,
+) -> Result<Json<Page<Project>>> {
+    let after = paging.after.as_deref().unwrap_or_default();
+    let rows = cx.store.projects_page(after, paging.probe()).await?;
+    let projects = rows.into_iter().map(|row| view(&cx, row)).collect();
+    Ok(Json(paging.page(projects, |project: &Project| project.name.to_string())))
+}
+
+/// Creates a project with its two repositories.
+#[utoipa::path(post, path = "/api/v1/projects", operation_id = "createProject", tag = "project",
+    request_body = NewProject,
+    responses((status = 201, body = Project), (status = "default", body = Problem)))]
+pub(crate) async fn create(
+    State(cx): State<Cx>,
+    Body(new): Body<NewProject>,
+) -> Result<(StatusCode, Json<Project>)> {
+    let branch = match new.default_branch {
+        Some(branch) => branch,
+        None => "main".parse::<BranchName>()?,
+    };
+    // Repositories first: a row whose repositories are missing would refuse pushes; the reverse is found and kept.
+    if cx.store.project(&new.name).await?.is_some() {
+        return Err(exists(&new.name));
+    }
+    cx.behind.create_repositories(&new.name).await?;
+    let row = cx.store.create_project(&new.name, &branch).await.map_err(|error| match error {
+        naru_store::StoreError::Exists(_) => exists(&new.name),
+        other => other.into(),
+    })?;
+    Ok((StatusCode::CREATED, Json(view(&cx, row))))
+}
+
+fn exists(name: &ProjectName) -> Failure {
+    let problem = Problem::new("api.exists", format!("project `{name}` exists already"))
+        .command(format!("naru project show {name}"));
+    Failure::new(StatusCode::CONFLICT, problem)
+}
+
+/// One project.
+#[utoipa::path(get, path = "/api/v1/projects/{project}", operation_id = "showProject", tag = "project",
+    params(("project" = ProjectName, Path)),
+    responses((status = 200, body = Project), (status = "default", body = Problem)))]
+pub(crate) async fn show(State(cx): State<Cx>, Chosen(row): Chosen) -> Json<Project> {
+    Json(view(&cx, row))
+}
+
+/// What a deletion must repeat.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Confirmation {
+    /// The project's name, once more.
+    confirm: Option<String>,
+}
+
+/// Takes a project down: its environments stop, then its rows, repositories and images go.
+#[utoipa::path(delete, path = "/api/v1/projects/{project}", operation_id = "deleteProject", tag = "project",
+    params(("project" = ProjectName, Path), Confirmation),
+    responses((status = 202), (status = "default", body = Problem)))]
+pub(crate) async fn delete(
+    State(cx): State<Cx>,
+    Chosen(row): Chosen,
+    InQuery(given): InQuery<Confirmation>,
+) -> Result<StatusCode> {
+    if given.confirm.as_deref() != Some(row.name.as_str()) {
+        let problem =
+            Problem::new("api.not-confirmed", format!("the deletion of `{}` was not confirmed", row.name))
+                .state("nothing was changed")
+                .hint("repeat the project's name:")
+                .command(format!("naru project delete {} --confirm {}", row.name, row.name));
+        return Err(Failure::refused(problem));
+    }
+    cx.store.delete_project(&row.name).await?;
+    Ok(StatusCode::ACCEPTED)
+}

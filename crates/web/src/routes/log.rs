@@ -65,11 +65,7 @@ pub(crate) async fn step_logs(
         let list = format!("naru run show {} --project {}", path.run, project.name);
         return Err(Failure::missing(format!("step {:.60} of run {}", path.step, path.run), &list));
     };
-    let stream = LogStream::Step {
-        project: project.name,
-        run: path.run,
-        step: step.job_name().parse().map_err(Failure::from)?,
-    };
+    let stream = LogStream::Step { project: project.name, run: path.run, step: step.job_name() };
     answer(&cx, vec![(path.step, stream)], &which, &headers).await
 }
 

@@ -8,7 +8,7 @@ mod command;
 mod object;
 mod reference;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,12 +101,19 @@ pub type Result<T, E = GitError> = std::result::Result<T, E>;
 pub struct Git {
     folder: PathBuf,
     effects: Arc<dyn Effects>,
+    variables: Vec<(Variable, OsString)>,
 }
 
 impl Git {
     /// The repository in `folder`, which need not exist yet.
     pub fn new(folder: impl Into<PathBuf>, effects: Arc<dyn Effects>) -> Self {
-        Self { folder: folder.into(), effects }
+        Self { folder: folder.into(), effects, variables: Vec::new() }
+    }
+
+    /// The same repository with a variable for every call, such as the quarantine of a push.
+    pub fn with(mut self, variable: Variable, value: impl Into<OsString>) -> Self {
+        self.variables.push((variable, value.into()));
+        self
     }
 
     /// Where it is.

@@ -1,6 +1,10 @@
 //! Real git against real repositories in temporary folders.
 
+#[path = "source/deploy.rs"]
+mod deploy;
 #[path = "source/git.rs"]
 mod git;
+#[path = "source/hook.rs"]
+mod hook;
 #[path = "source/support.rs"]
 mod support;

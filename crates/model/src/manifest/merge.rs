@@ -240,7 +240,7 @@ fn shorten(json: &str) -> String {
 
 /// What tells the items of a list apart. Lists of words whose order matters, such as `command`, have no such key and
 /// are merged as a whole.
-fn identify(field: &str, item: &Value) -> Option<String> {
+pub(super) fn identify(field: &str, item: &Value) -> Option<String> {
     let field = field.split('[').next().unwrap_or_default();
     let text = |key: &str| item.get(key).and_then(scalar);
     match field {

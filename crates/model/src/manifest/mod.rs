@@ -6,6 +6,7 @@
 //! The subset is described field by field in `docs/reference/manifests.md`.
 
 mod assemble;
+mod diff;
 mod document;
 mod merge;
 mod parse;
@@ -18,6 +19,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
+pub use diff::{FieldChange, diff};
 pub use merge::{Conflict, merge};
 pub use parse::{parse, parse_of};
 pub use render::{canonical, render};

@@ -226,7 +226,7 @@ impl Git {
         command
             .env_clear()
             .envs(ENVIRONMENT)
-            .envs(variables.iter().map(|(variable, value)| (variable.name(), value)))
+            .envs(self.variables.iter().chain(variables).map(|(variable, value)| (variable.name(), value)))
             .arg("--git-dir=.")
             .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
             .args(arguments)

@@ -40,3 +40,28 @@ pub(crate) async fn commit(git: &Git, files: &[(&str, &str, &str)]) -> CommitId 
         .unwrap();
     String::from_utf8(made).unwrap().trim().parse().unwrap()
 }
+
+/// Runs git as a person does, in a work tree. Returns what it printed; the error is what it said.
+pub(crate) async fn work_git(folder: &std::path::Path, arguments: &[&str]) -> Result<String, String> {
+    let output = tokio::process::Command::new("git")
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("HOME", folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .args([
+            "-c",
+            "user.name=Person",
+            "-c",
+            "user.email=person@example.com",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(["-c", "safe.directory=*"])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(String::from_utf8_lossy(&output.stdout).into_owned()) } else { Err(said) }
+}

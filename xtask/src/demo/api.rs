@@ -87,7 +87,7 @@ impl Api {
 
     /// Whether it can serve.
     pub(super) fn ready(&self) -> bool {
-        let answer = self.agent.get(format!("{}/api/v1/ready", self.base)).call();
+        let answer = self.agent.get(format!("{}/readyz", self.base)).call();
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
@@ -101,7 +101,7 @@ impl Api {
         accepted("GET", path, status, value)
     }
 
-    /// Changes something. With `or_exists`, that it exists already is as good.
+    /// Asks for something.
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let (status, value) = self.send("POST", path, body)?;
         accepted("POST", path, status, value)
@@ -113,16 +113,15 @@ impl Api {
         if status == 409 { Ok(()) } else { accepted("POST", path, status, value).map(drop) }
     }
 
-    /// Changes part of something.
-    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value> {
-        let (status, value) = self.send("PATCH", path, body)?;
-        accepted("PATCH", path, status, value)
+    /// Changes something that is there.
+    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        let (status, value) = self.send("PUT", path, body)?;
+        accepted("PUT", path, status, value)
     }
 
     fn send(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value)> {
         let address = format!("{}/api/v1/{path}", self.base);
-        let mut request =
-            if method == "PATCH" { self.agent.patch(address) } else { self.agent.post(address) };
+        let mut request = if method == "PUT" { self.agent.put(address) } else { self.agent.post(address) };
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
@@ -131,7 +130,7 @@ impl Api {
 
     /// The crossing of a project's production environment.
     pub(super) fn crossing(&self, project: &str) -> Result<Crossing> {
-        let value = self.get(&format!("projects/{project}/status"))?;
+        let value = self.get(&format!("projects/{project}/environments/production/crossing"))?;
         serde_json::from_value(value).context("the status has an unexpected shape")
     }
 

@@ -148,7 +148,7 @@ fn variable(site: &Site<'_>) -> Result<()> {
     let before = site.serving(site.board)?;
     let kept = metric(&site.get(site.board, "/metrics")?.1)?;
     let change = json!({ "set": { "GREETING": "hello" } });
-    site.api.patch("projects/board/environments/production/configuration", &change)?;
+    site.api.put("projects/board/environments/production/configuration", &change)?;
     site.wait_for_change(site.board, before)?;
     let configuration: Value = site.api.get("projects/board/environments/production/configuration")?;
     ensure!(configuration["variables"]["GREETING"] == "hello", "the variable is not there: {configuration}");

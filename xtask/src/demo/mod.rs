@@ -75,7 +75,7 @@ fn with_naru(root: &Path, folders: &Folders, binary: &Path, options: &Options) -
     let naru = Naru::start(folders, binary, options.ci)?;
     let api = account::sign_in(Api::new(naru.url()), folders)?;
     let engine = Engine::new(folders);
-    let projects = push_both(root, folders, &api, &engine)?;
+    let projects = push_both(root, folders, &api, &naru, &engine)?;
     println!("\nboth services are live after {:.0} s", started.elapsed().as_secs_f64());
     if options.ci {
         return checks::run(&api, &naru, &projects);
@@ -89,17 +89,23 @@ fn with_naru(root: &Path, folders: &Folders, binary: &Path, options: &Options) -
 }
 
 /// Pushes the landing page as soon as what it is built on is there, then the board; both are live in the end.
-fn push_both(root: &Path, folders: &Folders, api: &Api, engine: &Engine) -> Result<Vec<Project>> {
+fn push_both(
+    root: &Path,
+    folders: &Folders,
+    api: &Api,
+    naru: &Naru,
+    engine: &Engine,
+) -> Result<Vec<Project>> {
     let landing = Project::create(root, folders, api, "landing")?;
     let board = Project::create(root, folders, api, "board")?;
     images::provide(folders, engine, &[images::Base::Debian, images::Base::Nginx])?;
     landing.push()?;
     std::thread::scope(|scope| {
         let rust = scope.spawn(|| images::provide(folders, engine, &[images::Base::Rust]));
-        progress::until_live(api, &landing)?;
+        progress::until_live(api, naru, &landing)?;
         rust.join().unwrap_or_else(|_| bail!("the stand-in for Rust could not be made"))
     })?;
     board.push()?;
-    progress::until_live(api, &board)?;
+    progress::until_live(api, naru, &board)?;
     Ok(vec![landing, board])
 }

@@ -15,7 +15,7 @@ use super::project::Project;
 const LIMIT: Duration = Duration::from_mins(20);
 
 /// Follows a project's newest push until it serves; each landing is a line with the seconds since the push.
-pub(super) fn until_live(api: &Api, project: &Project) -> Result<Crossing> {
+pub(super) fn until_live(api: &Api, naru: &Naru, project: &Project) -> Result<()> {
     let began = Instant::now();
     let mut shown: Vec<Landing> = Vec::new();
     loop {
@@ -27,25 +27,28 @@ pub(super) fn until_live(api: &Api, project: &Project) -> Result<Crossing> {
             }
         }
         shown.clone_from(&crossing.landings);
-        if let Some(problem) = &crossing.problem {
-            bail!("{} did not get through: {}", project.name, problem.text());
-        }
         if let Some(stopped) = crossing.landings.iter().find(|landing| landing.state == "failed") {
-            bail!(
-                "{} stopped at {}: {}",
-                project.name,
-                stopped.name,
-                stopped.detail.as_deref().unwrap_or("?")
-            );
+            let why = crossing.problem.map_or(crossing.sentence, |problem| problem.text());
+            bail!("{} stopped at {}: {why}", project.name, stopped.name);
         }
-        if !crossing.landings.is_empty() && crossing.landings.iter().all(settled) {
-            return Ok(crossing);
+        if !crossing.landings.is_empty()
+            && crossing.landings.iter().all(settled)
+            && answers(api, naru, &crossing)
+        {
+            return Ok(());
         }
         if began.elapsed() > LIMIT {
             bail!("{} is not live after {} s: {}", project.name, LIMIT.as_secs(), crossing.sentence);
         }
         interrupt::pause(Duration::from_millis(200));
     }
+}
+
+/// Whether requests get through the edge: after a start with earlier data, services come back within seconds.
+fn answers(api: &Api, naru: &Naru, crossing: &Crossing) -> bool {
+    host(crossing)
+        .and_then(|host| api.through_edge(naru.edge(), &host, "/"))
+        .is_ok_and(|(status, _)| status == 200)
 }
 
 fn settled(landing: &Landing) -> bool {

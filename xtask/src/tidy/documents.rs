@@ -18,6 +18,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<Violation>> {
     }
     for document in walk::files(root, &["."], &[".md"])? {
         violations.extend(links(root, &document));
+        violations.extend(mentions(root, &document));
     }
     Ok(violations)
 }
@@ -55,6 +56,21 @@ fn error_codes(table: &str, used: &[(String, String)]) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Files of this repository that a document names between backticks and that are not there.
+fn mentions(root: &Path, document: &File) -> Vec<Violation> {
+    let ours = ["crates/", "apps/", "xtask/", "docs/"];
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    document
+        .text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| ours.iter().any(|folder| text.starts_with(folder)) && plain(text))
+        .filter(|text| !root.join(text).exists())
+        .map(|text| Violation::new(&document.path, format!("names {text}, which does not exist")))
+        .collect()
 }
 
 /// Relative links of a document that lead to no file.

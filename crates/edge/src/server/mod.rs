@@ -167,7 +167,6 @@ impl Edge {
             .max_headers(self.limits.header_fields)
             .max_header_size(self.limits.head_bytes)
             .max_buf_size(self.limits.head_bytes.max(64 * 1024))
-            .pipeline_flush(true)
             .serve_connection(TokioIo::new(wire), service)
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);

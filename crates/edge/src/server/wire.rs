@@ -42,6 +42,10 @@ impl Signals {
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; \
     charset=utf-8\r\ncontent-length: 47\r\n\r\nThe head of the request did not arrive in time\n";
 
+/// How long a client that was answered may take to close its side, and how much it may still send.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
+
 /// The connection.
 pub(super) struct Wire {
     stream: TcpStream,
@@ -51,6 +55,8 @@ pub(super) struct Wire {
     head_timer: Option<Pin<Box<Sleep>>>,
     write_idle: Duration,
     write_timer: Option<Pin<Box<Sleep>>>,
+    linger: Option<Pin<Box<Sleep>>>,
+    lingered: usize,
 }
 
 impl Wire {
@@ -61,7 +67,17 @@ impl Wire {
         write_idle: Duration,
     ) -> Self {
         let watch = HeadWatch::default();
-        Self { stream, signals, watch, head_read, head_timer: None, write_idle, write_timer: None }
+        Self {
+            stream,
+            signals,
+            watch,
+            head_read,
+            head_timer: None,
+            write_idle,
+            write_timer: None,
+            linger: None,
+            lingered: 0,
+        }
     }
 
     /// Runs while nothing arrives: a head that has begun must end in time.
@@ -139,8 +155,23 @@ impl AsyncWrite for Wire {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    /// Closes without losing the answer: as long as unread bytes lie in the kernel, closing resets the connection,
+    /// and a reset discards what the client has not read yet. RFC 9112 §9.6.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let timer = this.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        let mut discarded = [0; 4096];
+        while timer.as_mut().poll(cx).is_pending() && this.lingered < LINGER_BYTES {
+            let mut buf = ReadBuf::new(&mut discarded);
+            match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => this.lingered += buf.filled().len(),
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

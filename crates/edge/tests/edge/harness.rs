@@ -249,7 +249,7 @@ impl Wire {
 
     /// Reads more; false at the end of the stream.
     pub(crate) async fn more(&mut self) -> bool {
-        let mut piece = [0; 16 * 1024];
+        let mut piece = vec![0; 16 * 1024];
         let read = tokio::time::timeout(SOON, self.stream.read(&mut piece)).await.expect("nothing came");
         let read = read.unwrap_or(0);
         self.buffer.extend_from_slice(&piece[..read]);

@@ -27,6 +27,9 @@ pub(crate) const REPLICA_CPU_SHARES: u32 = 1024;
 /// CPU weight of steps, builds and what runs beside them.
 pub(crate) const JOB_CPU_SHARES: u32 = 128;
 
+/// Enough for thread pools and parallel compilers; a fork bomb ends here.
+pub(crate) const PROCESS_LIMIT: u32 = 4096;
+
 /// A container to be made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
@@ -48,6 +51,8 @@ pub(crate) struct Wanted {
     pub(crate) limits: Limits,
     pub(crate) cpu_shares: u32,
     pub(crate) process_limit: u32,
+    /// How much output the engine keeps; 0 for the usual.
+    pub(crate) log_bytes: u64,
     /// Published on loopback, for engines whose networks are out of the host's reach.
     pub(crate) publish: Option<u16>,
 }
@@ -73,7 +78,7 @@ impl Wanted {
                 "PidsLimit": self.process_limit,
                 "CpuShares": self.cpu_shares,
                 "Ulimits": ulimits,
-                "LogConfig": log_config(podman),
+                "LogConfig": log_config(podman, if self.log_bytes > 0 { self.log_bytes } else { LOG_LIMIT_BYTES }),
                 "RestartPolicy": { "Name": "no" },
             },
             "NetworkingConfig": { "EndpointsConfig": { self.network.clone(): { "Aliases": self.aliases } } },
@@ -103,11 +108,11 @@ impl Wanted {
     }
 }
 
-fn log_config(podman: bool) -> Value {
+fn log_config(podman: bool, bytes: u64) -> Value {
     if podman {
-        json!({ "Type": "k8s-file", "Config": { "max-size": LOG_LIMIT_BYTES.to_string() } })
+        json!({ "Type": "k8s-file", "Config": { "max-size": bytes.to_string() } })
     } else {
-        json!({ "Type": "json-file", "Config": { "max-size": (LOG_LIMIT_BYTES / 2).to_string(), "max-file": "2" } })
+        json!({ "Type": "json-file", "Config": { "max-size": (bytes / 2).to_string(), "max-file": "2" } })
     }
 }
 
@@ -224,6 +229,16 @@ impl Containers {
             Some(seen) if is_running(&seen.state.status) => answer.success("killing a container").map(drop),
             _ => Ok(()),
         }
+    }
+
+    /// Unpacks an archive into a container's root folder.
+    pub(crate) async fn upload(&self, id: &str, payload: Payload, within: Duration) -> Result<(), StepError> {
+        let at = path(&["containers", id, "archive"], &[("path", "/")]);
+        self.client
+            .call(Method::PUT, &at, payload, within)
+            .await?
+            .success("unpacking the workspace")
+            .map(drop)
     }
 
     /// Kills and removes a container with its anonymous volumes; one that is gone is left alone.

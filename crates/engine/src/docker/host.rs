@@ -20,7 +20,7 @@ const BUNDLES: [&str; 4] = [
 pub(crate) const BUNDLE_IN_CONTAINER: &str = "/run/naru/ca-certificates.crt";
 
 /// Variables by which common tools find the bundle.
-const BUNDLE_VARIABLES: [&str; 6] = [
+pub(crate) const BUNDLE_VARIABLES: [&str; 6] = [
     "SSL_CERT_FILE",
     "CARGO_HTTP_CAINFO",
     "GIT_SSL_CAINFO",
@@ -112,13 +112,19 @@ pub(crate) struct ProcessMark {
 impl ProcessMark {
     /// Marks a running process.
     pub(crate) fn of(pid: i32) -> Option<Self> {
+        Self::with_parent(pid).map(|(_, mark)| mark)
+    }
+
+    /// Marks a running process, and says whose child it is.
+    pub(crate) fn with_parent(pid: i32) -> Option<(i32, Self)> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         if matches!(fields.next()?, "Z" | "X") {
             return None;
         }
-        Some(Self { pid, started: fields.nth(18)?.parse().ok()? })
+        let parent = fields.next()?.parse().ok()?;
+        Some((parent, Self { pid, started: fields.nth(17)?.parse().ok()? }))
     }
 
     /// Whether it still runs. A process that has ended and waits to be reaped does not.
@@ -130,13 +136,6 @@ impl ProcessMark {
     pub(crate) fn signal(self, signal: nix::sys::signal::Signal) {
         if self.is_alive() {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), signal);
-        }
-    }
-
-    /// Sends a signal to the process group it leads, if it still runs.
-    pub(crate) fn signal_group(self, signal: nix::sys::signal::Signal) {
-        if self.is_alive() {
-            let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(self.pid), signal);
         }
     }
 }

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::api::Image;
-use super::client::{Client, Payload, path};
+use super::client::{Client, path};
 use super::names;
 use crate::StepError;
 
@@ -151,13 +151,6 @@ impl Images {
             }
         }
         Ok(())
-    }
-
-    /// Gives an image that was just pushed a local name by the digest that the registry knows it by.
-    pub(crate) async fn remember(&self, id: &str, digest: &Digest) -> Result<(), StepError> {
-        let repository = names::local_repository(&self.instance);
-        let at = path(&["images", id, "tag"], &[("repo", &repository), ("tag", digest.hex())]);
-        self.client.post(&at, Payload::Nothing).await?.success("naming an image").map(drop)
     }
 
     /// Removes the images that this instance built or pulled from our registry, but for these. An image that a

@@ -88,7 +88,7 @@ async fn started(
 }
 
 /// Podman's own log file, when this process may read it.
-fn file_of(seen: &Inspected) -> Option<PathBuf> {
+pub(crate) fn file_of(seen: &Inspected) -> Option<PathBuf> {
     let path = PathBuf::from(seen.log_path.as_deref()?);
     (path.file_name()? == "ctr.log" && std::fs::File::open(&path).is_ok()).then_some(path)
 }

@@ -4,11 +4,15 @@
 //! instance's label, and nothing without it is touched.
 
 mod api;
+mod archive;
+mod build;
 mod client;
+mod command;
 mod container;
 mod exit;
 mod host;
 mod image;
+mod job;
 mod lines;
 mod logs;
 mod names;
@@ -16,6 +20,8 @@ mod network;
 mod probe;
 mod replica;
 mod service;
+pub mod supervise;
+mod tree;
 mod usage;
 
 use std::collections::BTreeSet;
@@ -34,9 +40,11 @@ pub use image::{RegistryAccess, RegistryLogin};
 pub use service::PodmanEnvironment;
 
 use self::api::{Info, Version};
+use self::build::Tools;
 use self::client::Client;
 use self::container::Containers;
 use self::image::Images;
+use self::job::Jobs;
 use self::network::Networks;
 use self::replica::Replicas;
 use self::service::{Layout, Service};
@@ -83,6 +91,7 @@ pub struct DockerEngine {
     networks: Networks,
     images: Images,
     replicas: Replicas,
+    jobs: Jobs,
     podman: Option<PodmanEnvironment>,
     _service: Option<Service>,
 }
@@ -107,13 +116,34 @@ impl DockerEngine {
         let containers = Containers { client: client.clone(), instance: instance.clone(), podman: is_podman };
         let networks = Networks { client: client.clone(), instance: instance.clone(), podman: is_podman };
         let images = Images::new(client.clone(), instance, is_podman, config.registry.clone());
+        let environment = podman
+            .clone()
+            .unwrap_or_else(|| Tools::for_socket(client.socket(), is_podman, &config.surroundings));
         let replicas = Replicas {
             containers: containers.clone(),
             networks: networks.clone(),
             images: images.clone(),
-            inputs,
+            inputs: inputs.clone(),
             clock: config.clock.clone(),
             publishes: info.is_rootless(),
+            memory: Arc::default(),
+        };
+        let jobs = Jobs {
+            containers: containers.clone(),
+            networks: networks.clone(),
+            images: images.clone(),
+            replicas: replicas.clone(),
+            inputs,
+            surroundings: config.surroundings.clone(),
+            tools: Arc::new(Tools {
+                environment,
+                is_ours: podman.is_some(),
+                podman: is_podman,
+                registry: config.registry.clone(),
+                supervisor: config.supervisor.clone(),
+            }),
+            clock: config.clock.clone(),
+            folder: config.folder.join("jobs"),
             memory: Arc::default(),
         };
         Ok(Self {
@@ -124,6 +154,7 @@ impl DockerEngine {
             networks,
             images,
             replicas,
+            jobs,
             podman,
             _service: service,
         })
@@ -142,6 +173,7 @@ impl DockerEngine {
     /// Removes the images that this instance built or pulled from our registry, except these and those in use.
     /// Returns how many names of images were removed.
     pub async fn prune_images(&self, keep: &[Digest]) -> Result<usize, StepError> {
+        self.jobs.sweep_builds().await?;
         self.images.prune(keep).await
     }
 }
@@ -257,29 +289,27 @@ impl Engine for DockerEngine {
     }
 
     async fn ensure_job(&self, key: &JobKey, job: &JobSpec) -> Result<(), StepError> {
-        let _ = (key, job);
-        Err(StepError::Transient("jobs are not served".to_owned()))
+        self.jobs.ensure(key, job)
     }
 
     async fn observe_jobs(&self, scope: &JobScope) -> Result<Vec<JobSeen>, StepError> {
-        let _ = scope;
-        Ok(Vec::new())
+        self.jobs.observe(scope).await
     }
 
     async fn job_scopes(&self) -> Result<Vec<JobScope>, StepError> {
-        Ok(Vec::new())
+        self.jobs.scopes().await
     }
 
     async fn stop_job(&self, key: &JobKey) -> Result<(), StepError> {
-        let _ = key;
-        Ok(())
+        self.jobs.stop(key).await
     }
 
     fn logs(&self, source: &LogSource, from: LogPosition) -> BoxStream<'static, Result<LogLine, StepError>> {
-        let name = match source {
-            LogSource::Replica(environment, key) => names::replica(&self.config.instance, environment, key),
-            LogSource::Job(key) => names::job(&self.config.instance, key),
+        let (environment, key) = match source {
+            LogSource::Replica(environment, key) => (environment, key),
+            LogSource::Job(key) => return self.jobs.logs(key, from),
         };
+        let name = names::replica(&self.config.instance, environment, key);
         let containers = self.containers.clone();
         logs::fed_by(|sender| async move { logs::follow(&containers, &name, from, sender).await })
     }

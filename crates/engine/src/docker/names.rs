@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use naru_model::job::{JobKey, JobScope};
 use naru_model::rollout::ReplicaKey;
 use naru_model::workload::{Limits, Probe, Template};
-use naru_model::{EnvironmentKey, Generation, InstanceId, VolumeName};
+use naru_model::{EnvironmentKey, Generation, InstanceId, ProjectName, VolumeName};
 
 /// Whose it is. Nothing without our value here is ever touched.
 pub(crate) const INSTANCE: &str = "dev.naru.instance";
@@ -32,6 +32,10 @@ const LIMITS: &str = "dev.naru.limits";
 pub(crate) const SECRETS: &str = "dev.naru.secrets";
 /// A job's key, as JSON.
 pub(crate) const JOB: &str = "dev.naru.job";
+/// The tail of a job's names, for finding what belongs to it.
+pub(crate) const JOB_NAME: &str = "dev.naru.job-name";
+/// What a job belongs to.
+pub(crate) const SCOPE: &str = "dev.naru.job-scope";
 /// A job's bounds, as JSON.
 pub(crate) const JOB_BOUNDS: &str = "dev.naru.job-bounds";
 
@@ -137,15 +141,47 @@ pub(crate) fn volume(instance: &InstanceId, environment: &EnvironmentKey, volume
     format!("naru-{instance}.{}.{}.{volume}", environment.project, environment.environment)
 }
 
+/// A job's scope as text.
+pub(crate) fn scope(scope: &JobScope) -> String {
+    match scope {
+        JobScope::Run(project, run) => format!("{project}.run-{run}"),
+        JobScope::Revision(environment, revision) => {
+            format!("{}.{}.rev-{revision}", environment.project, environment.environment)
+        }
+    }
+}
+
 /// The tail of a job's names: container, network, folder.
 pub(crate) fn job_tail(key: &JobKey) -> String {
+    format!("{}.{}.{}", scope(&key.scope), key.name, key.attempt)
+}
+
+/// Labels of what belongs to a job.
+pub(crate) fn of_job(instance: &InstanceId, kind: &str, key: &JobKey) -> Labels {
+    let mut labels = owned(instance, kind);
+    let mut set = |name: &str, value: String| labels.insert(name.to_owned(), value);
+    set(PROJECT, job_project(key).to_string());
+    set(JOB, json(key));
+    set(JOB_NAME, job_tail(key));
+    set(SCOPE, scope(&key.scope));
+    labels
+}
+
+/// Reads which job an object belongs to.
+pub(crate) fn read_job(labels: &Labels) -> Option<JobKey> {
+    serde_json::from_str(labels.get(JOB)?).ok()
+}
+
+fn job_project(key: &JobKey) -> &ProjectName {
     match &key.scope {
-        JobScope::Run(project, run) => format!("{project}.run-{run}.{}.{}", key.name, key.attempt),
-        JobScope::Revision(environment, revision) => format!(
-            "{}.{}.rev-{revision}.{}.{}",
-            environment.project, environment.environment, key.name, key.attempt
-        ),
+        JobScope::Run(project, _) => project,
+        JobScope::Revision(environment, _) => &environment.project,
     }
+}
+
+/// A container beside a job.
+pub(crate) fn beside(instance: &InstanceId, key: &JobKey, name: &str) -> String {
+    format!("naru-{instance}.beside.{}.{name}", job_tail(key))
 }
 
 /// A job's container; also its own network.
@@ -155,10 +191,7 @@ pub(crate) fn job(instance: &InstanceId, key: &JobKey) -> String {
 
 /// A project's cache volume.
 pub(crate) fn cache(instance: &InstanceId, key: &JobKey, name: &str) -> String {
-    let project = match &key.scope {
-        JobScope::Run(project, _) => project,
-        JobScope::Revision(environment, _) => &environment.project,
-    };
+    let project = job_project(key);
     format!("naru-{instance}.cache.{project}.{name}")
 }
 

@@ -26,8 +26,6 @@ use crate::{Inputs, StepError};
 const LAST_LINES: usize = 20;
 /// How many replicas of one environment are looked at side by side.
 const SIDE_BY_SIDE: usize = 32;
-/// Enough for a service with a thread pool; a fork bomb ends here.
-const PROCESS_LIMIT: u32 = 4096;
 
 /// The replicas of one engine.
 #[derive(Clone)]
@@ -146,7 +144,8 @@ impl Replicas {
             working_folder: None,
             limits: template.limits,
             cpu_shares: container::REPLICA_CPU_SHARES,
-            process_limit: PROCESS_LIMIT,
+            process_limit: container::PROCESS_LIMIT,
+            log_bytes: 0,
             publish: template.port.filter(|_| self.publishes),
         };
         self.containers.create(&wanted).await
@@ -385,7 +384,7 @@ pub(crate) fn mask(lines: Vec<String>, secrets: &[String]) -> Vec<String> {
     lines.into_iter().map(|line| parts.iter().fold(line, |line, part| line.replace(part, "•••"))).collect()
 }
 
-fn check_mount_path(path: &str) -> Result<(), StepError> {
+pub(crate) fn check_mount_path(path: &str) -> Result<(), StepError> {
     let is_plain = path.starts_with('/')
         && path.len() > 1
         && !path.contains([':', ',', '"', '\\'])

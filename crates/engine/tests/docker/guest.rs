@@ -23,7 +23,8 @@ fn main() {
         ["serve-late", millis] => serve(Duration::from_millis(millis.parse().unwrap()), true),
         // The first process of a container ignores the signals that it does not handle.
         ["serve-stubborn"] => serve(Duration::ZERO, false),
-        ["sleep"] => loop {
+        ["pause", millis] => std::thread::sleep(Duration::from_millis(millis.parse().unwrap())),
+        ["sleep", ..] => loop {
             std::thread::sleep(Duration::from_secs(3600));
         },
         ["exit", code] => {
@@ -49,13 +50,20 @@ fn main() {
             let line = "x".repeat(1000);
             while writeln!(std::io::stdout(), "{line}").is_ok() {}
         }
-        ["fetch", at] => match fetch(at) {
-            Ok(text) => println!("{text}"),
-            Err(error) => fail(&error),
-        },
-        ["tree"] => {
+        ["fetch", at] => {
+            let since = Instant::now();
+            let answer = loop {
+                match fetch(at) {
+                    Err(_) if since.elapsed().as_secs() < 20 => std::thread::sleep(Duration::from_millis(50)),
+                    answer => break answer,
+                }
+            };
+            println!("{}", answer.unwrap_or_else(|error| fail(&error)));
+        }
+        // `mark` is found in the list of processes.
+        ["tree", mark] => {
             let myself = std::env::current_exe().unwrap();
-            let mut child = std::process::Command::new(myself).arg("sleep").spawn().unwrap();
+            let mut child = std::process::Command::new(myself).args(["sleep", mark]).spawn().unwrap();
             println!("tree stands");
             child.wait().unwrap();
         }

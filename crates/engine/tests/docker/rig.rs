@@ -11,9 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use naru_engine::docker::{DockerEngine, DockerEngineConfig, EngineChoice, PodmanEnvironment, Surroundings};
+use naru_engine::docker::{
+    DockerEngine, DockerEngineConfig, EngineChoice, PodmanEnvironment, RegistryAccess, Surroundings,
+};
 use naru_engine::{Engine as _, Inputs, LogPosition, LogSource, StepError};
-use naru_model::job::{SecretScope, Workspace};
+use naru_model::job::{ExitReason, JobKey, JobScope, JobSeen, JobSpec, JobState, SecretScope, Workspace};
 use naru_model::rollout::{Action, ReplicaKey, ReplicaSeen, ReplicaState};
 use naru_model::workload::{Limits, Probe, ServiceSpec, Template};
 use naru_model::{
@@ -77,8 +79,13 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) async fn start() -> Self {
+        Self::with_registry(None).await
+    }
+
+    pub(crate) async fn with_registry(registry: Option<RegistryAccess>) -> Self {
         let folder = tempfile::Builder::new().prefix("naru-engine-").tempdir().unwrap();
-        let config = config(&folder.path().join("engine"), random_instance());
+        let mut config = config(&folder.path().join("engine"), random_instance());
+        config.registry = registry;
         let shelf = Arc::new(Shelf::default());
         let engine =
             DockerEngine::connect(config.clone(), shelf.clone()).await.expect("Podman must be installed");
@@ -185,6 +192,57 @@ impl Rig {
         self.until(environment, key, |it| matches!(it.state, ReplicaState::Exited { .. })).await
     }
 
+    /// Observes until the job has ended, and says how.
+    pub(crate) async fn until_finished(&self, key: &JobKey) -> JobSeen {
+        let began = Instant::now();
+        loop {
+            let seen = self.job(key).await;
+            if let Some(job) = seen.as_ref().filter(|job| matches!(job.state, JobState::Finished(_))) {
+                return job.clone();
+            }
+            assert!(began.elapsed() < PATIENCE, "{key} is {seen:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn until_running(&self, key: &JobKey) {
+        let began = Instant::now();
+        while !matches!(self.job(key).await, Some(JobSeen { state: JobState::Running { .. }, .. })) {
+            assert!(began.elapsed() < PATIENCE, "{key} does not run");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) async fn job(&self, key: &JobKey) -> Option<JobSeen> {
+        let jobs = self.engine().observe_jobs(&key.scope).await.unwrap();
+        jobs.into_iter().find(|job| &job.key == key)
+    }
+
+    /// Runs a job to its end.
+    pub(crate) async fn run(&self, key: &JobKey, spec: &JobSpec) -> (ExitReason, Vec<String>) {
+        self.engine().ensure_job(key, spec).await.unwrap();
+        let seen = self.until_finished(key).await;
+        (reason(&seen), self.log(&LogSource::Job(key.clone())).await)
+    }
+
+    /// Puts the files of a commit on the shelf.
+    pub(crate) fn commit(&self, files: &[(&str, &[u8])]) -> Workspace {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(if *path == "guest" { 0o755 } else { 0o644 });
+            builder.append_data(&mut header, path, *content).unwrap();
+        }
+        self.shelve(builder.into_inner().unwrap())
+    }
+
+    pub(crate) fn shelve(&self, archive: Vec<u8>) -> Workspace {
+        let commit = naru_model::Digest::of(&archive).hex()[..40].to_owned();
+        self.shelf.archives.lock().unwrap().insert(commit.clone(), archive);
+        Workspace { project: "shop".parse().unwrap(), commit: commit.parse().unwrap() }
+    }
+
     /// All lines of a source, to its end.
     pub(crate) async fn log(&self, source: &LogSource) -> Vec<String> {
         let lines = self.engine().logs(source, LogPosition::default());
@@ -216,10 +274,18 @@ fn config(folder: &Path, instance: InstanceId) -> DockerEngineConfig {
         folder: folder.to_owned(),
         choice: EngineChoice::OwnPodman,
         registry: None,
-        supervisor: Vec::new(),
+        supervisor: vec![supervisor().into()],
         surroundings: Surroundings::of_this_machine(),
         clock: Arc::new(SystemClock),
     }
+}
+
+/// The example beside this test binary: `naru supervise` on its own.
+fn supervisor() -> PathBuf {
+    let path =
+        std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples").join("supervise");
+    assert!(path.exists(), "{} must be built (cargo build --examples)", path.display());
+    path
 }
 
 fn random_instance() -> InstanceId {
@@ -277,8 +343,11 @@ fn build_image(podman: &PodmanEnvironment, folder: &Path) -> ImageReference {
     let context = folder.join("guest-image");
     std::fs::create_dir(&context).unwrap();
     std::fs::copy(guest(), context.join("guest")).unwrap();
-    std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY guest /guest\nENTRYPOINT [\"/guest\"]\n")
-        .unwrap();
+    std::fs::write(
+        context.join("Dockerfile"),
+        "FROM scratch\nCOPY guest /guest\nENTRYPOINT [\"/guest\"]\nCMD [\"serve\"]\n",
+    )
+    .unwrap();
     run_podman(podman, &["build", "--quiet", "--tag", "localhost/guest:1", context.to_str().unwrap()]);
     let digest = run_podman(podman, &["image", "inspect", "--format", "{{.Digest}}", "localhost/guest:1"]);
     format!("localhost/guest@{digest}").parse().unwrap()
@@ -304,4 +373,35 @@ pub(crate) async fn get(replica: &ReplicaSeen, path: &str) -> String {
         text.split_once("\r\n\r\n").unwrap().1.to_owned()
     };
     tokio::time::timeout(PATIENCE, exchange).await.expect("the replica must answer")
+}
+
+/// A job of a run of `shop`.
+pub(crate) fn job(name: &str) -> JobKey {
+    JobKey {
+        scope: JobScope::Run("shop".parse().unwrap(), naru_model::RunNumber(7)),
+        name: name.to_owned(),
+        attempt: 1,
+    }
+}
+
+pub(crate) fn reason(seen: &JobSeen) -> ExitReason {
+    match &seen.state {
+        JobState::Finished(exit) => exit.reason.clone(),
+        other => panic!("it has not ended: {other:?}"),
+    }
+}
+
+/// Waits until no process of this machine has `mark` among its arguments.
+pub(crate) async fn until_no_process_has(mark: &str) {
+    let began = Instant::now();
+    while processes_with(mark) > 0 {
+        assert!(began.elapsed() < PATIENCE, "a process with {mark} is left");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+pub(crate) fn processes_with(mark: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let arguments = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    arguments.filter(|all| all.split(|byte| *byte == 0).any(|one| one == mark.as_bytes())).count()
 }

@@ -151,7 +151,7 @@ async fn copy(cx: &Context, log: &Log) -> Result<(), CollectError> {
                 match line {
                     Ok(line) => {
                         position = line.position;
-                        records.extend(record(&mut redactor, line, &mut skip));
+                        records.extend(record(&mut redactor, &line, &mut skip));
                     }
                     Err(error) => failed = Some(error),
                 }
@@ -185,7 +185,7 @@ async fn remark(cx: &Context, log: &Log, text: String) -> Result<(), LogError> {
 }
 
 /// The line as it is stored; nothing when it was stored before.
-fn record(redactor: &mut LineRedactor, line: LogLine, skip: &mut usize) -> Option<LogRecord> {
+fn record(redactor: &mut LineRedactor, line: &LogLine, skip: &mut usize) -> Option<LogRecord> {
     let text = redactor.mask(&line.text).into_owned();
     if *skip > 0 {
         *skip -= 1;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use naru_image::plan::{BuildFrom, BuildOf, plan_build};
-use naru_model::definition::{Build, NodeName, ProjectDefinition, ScalarText, Step};
+use naru_model::definition::{Build, CpuAmount, NodeName, ProjectDefinition, RelativePath, ScalarText, Step};
 use naru_model::job::{JobKey, JobScope, JobSpec, JobWork, Workspace};
 use naru_model::workload::{Limits, Value};
 use naru_model::{Problem, SecretName, SecretVersion, ServiceName, VariableName};
@@ -82,7 +82,7 @@ fn step(
         },
         variables,
         limits: Limits {
-            cpu_millis: step.cpu.map_or(0, |cpu| cpu.millis()),
+            cpu_millis: step.cpu.map_or(0, CpuAmount::millis),
             memory_bytes: step.memory.bytes(),
         },
         time_limit: step.timeout.duration(),
@@ -102,7 +102,7 @@ fn build(run: &Run, service: &ServiceName, build: &Build, settings: &Settings) -
         Some(folder) => BuildFrom::StaticFiles { folder: folder.as_str() },
         None => BuildFrom::Dockerfile {
             context: build.context_folder(),
-            dockerfile: build.dockerfile.as_ref().map(|path| path.as_str()),
+            dockerfile: build.dockerfile.as_ref().map(RelativePath::as_str),
         },
     };
     let arguments =
@@ -111,7 +111,7 @@ fn build(run: &Run, service: &ServiceName, build: &Build, settings: &Settings) -
         work: plan_build(of, from, &arguments)?,
         variables: BTreeMap::new(),
         limits: Limits {
-            cpu_millis: build.cpu.map_or(0, |cpu| cpu.millis()),
+            cpu_millis: build.cpu.map_or(0, CpuAmount::millis),
             memory_bytes: build.memory.bytes(),
         },
         time_limit: build.timeout.duration(),

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, OfMachine, Room};
 pub use collect::Collectors;
-pub use pass::reconcile;
+pub use pass::{PassError, reconcile};
 pub use queries::{RunDetail, cancel, show_run};
 
 /// How often everything is looked at when nothing rings.

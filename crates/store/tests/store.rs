@@ -6,6 +6,8 @@
 mod blob;
 #[path = "store/log.rs"]
 mod log;
+#[path = "store/run.rs"]
+mod run;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

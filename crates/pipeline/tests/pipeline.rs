@@ -299,8 +299,8 @@ async fn a_full_machine_makes_runs_wait() {
 #[tokio::test]
 async fn no_more_jobs_run_at_once_than_there_is_room_for() {
     let h = Harness::new().await;
-    let steps: String = (0..6).map(|n| format!("  s{n}: {{ image: rust, run: x }}\n")).collect();
-    h.push("main", &format!("pipeline:\n{steps}service: {{ build: {{}} }}\n")).await;
+    let steps: Vec<String> = (0..6).map(|n| format!("s{n}: {{ image: rust, run: x }}")).collect();
+    h.push("main", &format!("pipeline: {{ {} }}\nservice: {{ build: {{}} }}\n", steps.join(", "))).await;
     let mut most = 0;
     h.until("the run is over", async |h| {
         most = most.max(h.jobs_left(1).await);

@@ -24,6 +24,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Everything that must pass before a change is merged: format, lints, rules, tests, the demo.
+    #[command(visible_alias = "ci")]
     Test(gate::Options),
     /// The main job on this machine: builds and starts Naru, pushes two apps, shows what to try.
     Demo(demo::Options),

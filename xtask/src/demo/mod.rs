@@ -36,12 +36,15 @@ pub(crate) struct Options {
     /// Do not install what is missing: print the line that would, and stop.
     #[arg(long)]
     no_install: bool,
+    /// Whether the tests were built just before.
+    #[arg(skip)]
+    after_tests: bool,
 }
 
 impl Options {
     /// For the gate: check everything, and fail where something is missing.
     pub(crate) fn for_gate() -> Self {
-        Self { ci: true, no_install: true }
+        Self { ci: true, no_install: true, after_tests: true }
     }
 }
 
@@ -50,7 +53,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<Checks> {
     tools::ensure(root, For::Demo, !options.no_install)?;
     interrupt::watch()?;
     let folders = Folders::prepare(root, options.ci)?;
-    let binary = naru::build(root)?;
+    let binary = naru::build(root, options.after_tests)?;
     let result = with_naru(root, &folders, &binary, options);
     if options.ci && result.as_ref().is_ok_and(|checks| checks.failed == 0) {
         folders.remove()?;

@@ -30,10 +30,17 @@ pub(super) struct Naru {
     edge: SocketAddr,
 }
 
-/// Builds the binary with the profile that tests use too, and says where it is.
-pub(super) fn build(root: &Path) -> Result<PathBuf> {
+/// Builds the binary with the profile that tests use too, and says where it is. After the tests it is there already:
+/// `as_tests` asks for exactly what they built, instead of compiling everything again with other features.
+pub(super) fn build(root: &Path, as_tests: bool) -> Result<PathBuf> {
     println!("building naru");
-    command::run(command::cargo(root).args(["build", "--locked", "--package", "naru"]))?;
+    let mut cargo = command::cargo(root);
+    if as_tests && root.join("crates/naru/tests").is_dir() {
+        cargo.args(["test", "--workspace", "--all-features", "--locked", "--no-run", "--quiet"]);
+    } else {
+        cargo.args(["build", "--locked", "--package", "naru"]);
+    }
+    command::run(&mut cargo)?;
     let text =
         command::output(command::cargo(root).args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&text)?;

@@ -114,3 +114,37 @@ The commands find this Naru after:
     );
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crossing(urls: &[&str]) -> Crossing {
+        let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+        Crossing { sentence: String::new(), landings: Vec::new(), problem: None, urls }
+    }
+
+    #[test]
+    fn the_host_is_read_from_the_first_address() {
+        assert_eq!(
+            host(&crossing(&["http://board.localhost:8080/", "http://other/"])).unwrap(),
+            "board.localhost:8080"
+        );
+        assert_eq!(host(&crossing(&["http://board.localhost"])).unwrap(), "board.localhost");
+        assert!(host(&crossing(&[])).is_err());
+    }
+
+    #[test]
+    fn a_landing_is_passed_when_it_is_done_or_not_needed() {
+        let landing = |state: &str| Landing {
+            name: "image".to_owned(),
+            state: state.to_owned(),
+            reference: None,
+            detail: None,
+        };
+        assert!(settled(&landing("done")) && settled(&landing("skipped")));
+        assert!(
+            !settled(&landing("moving")) && !settled(&landing("failed")) && !settled(&landing("waiting"))
+        );
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Owns the command line and nothing else; each task is a module. Nothing here is part of Naru as it is installed.
 
+mod bench;
 mod command;
 mod demo;
 mod gate;
@@ -28,6 +29,9 @@ enum Task {
     Test(gate::Options),
     /// The main job on this machine: builds and starts Naru, pushes two apps, shows what to try.
     Demo(demo::Options),
+    /// Measurements, side by side with bare tools. Each ends with one line of JSON.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Which programs the demo and the tests need and this machine lacks; installs them with --install.
     Tools {
         /// Install with one apt-get line that is shown.
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(options) => return gate::run(&root, &options),
         Task::Demo(options) => demo::run(&root, &options).and_then(demo::verdict),
+        Task::Bench(bench) => bench::run(&root, &bench),
         Task::Tools { install } => tools::ensure(&root, tools::For::Demo, install)
             .and_then(|()| tools::ensure(&root, tools::For::Test, install)),
         Task::Tidy => tidy::run(&root),

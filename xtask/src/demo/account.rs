@@ -13,7 +13,7 @@ use super::folders::Folders;
 const LOGIN: &str = "admin";
 
 /// Signs in with what an earlier demo kept, else makes the administrator.
-pub(super) fn sign_in(api: Api, folders: &Folders) -> Result<Api> {
+pub(crate) fn sign_in(api: Api, folders: &Folders) -> Result<Api> {
     let kept = folders.file("token");
     if let Ok(token) = fs::read_to_string(&kept) {
         let api = api.with_token(token.trim().to_owned());
@@ -31,7 +31,7 @@ pub(super) fn sign_in(api: Api, folders: &Folders) -> Result<Api> {
 }
 
 /// Shows login and password the first time; later only where they are.
-pub(super) fn show_once(folders: &Folders) -> Result<()> {
+pub(crate) fn show_once(folders: &Folders) -> Result<()> {
     let path = folders.file("credentials");
     let shown = folders.file("credentials-shown");
     if shown.exists() {

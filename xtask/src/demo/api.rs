@@ -11,7 +11,7 @@ use ureq::Agent;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The API of one instance, with a token once there is one.
-pub(super) struct Api {
+pub(crate) struct Api {
     agent: Agent,
     base: String,
     token: Option<String>,
@@ -19,43 +19,43 @@ pub(super) struct Api {
 
 /// How far the newest change of a project is.
 #[derive(Debug, Deserialize)]
-pub(super) struct Crossing {
-    pub(super) sentence: String,
+pub(crate) struct Crossing {
+    pub(crate) sentence: String,
     #[serde(default)]
-    pub(super) landings: Vec<Landing>,
+    pub(crate) landings: Vec<Landing>,
     #[serde(default)]
-    pub(super) problem: Option<Problem>,
+    pub(crate) problem: Option<Problem>,
     #[serde(default)]
-    pub(super) urls: Vec<String>,
+    pub(crate) urls: Vec<String>,
 }
 
 /// One of its six landings.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Landing {
-    pub(super) name: String,
-    pub(super) state: String,
+pub(crate) struct Landing {
+    pub(crate) name: String,
+    pub(crate) state: String,
     #[serde(default)]
-    pub(super) reference: Option<String>,
+    pub(crate) reference: Option<String>,
     #[serde(default)]
-    pub(super) detail: Option<String>,
+    pub(crate) detail: Option<String>,
 }
 
 /// The five fields of an error.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Problem {
-    pub(super) code: String,
-    pub(super) summary: String,
+pub(crate) struct Problem {
+    pub(crate) code: String,
+    pub(crate) summary: String,
     #[serde(default)]
-    pub(super) cause: Vec<String>,
+    pub(crate) cause: Vec<String>,
     #[serde(default)]
-    pub(super) state: Option<String>,
+    pub(crate) state: Option<String>,
     #[serde(default)]
-    pub(super) hint: Vec<String>,
+    pub(crate) hint: Vec<String>,
 }
 
 impl Problem {
     /// All fields, one line each.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut lines = vec![self.summary.clone()];
         lines.extend(self.cause.iter().map(|line| format!("  cause: {line}")));
         lines.extend(self.state.iter().map(|line| format!("  state: {line}")));
@@ -66,7 +66,7 @@ impl Problem {
 }
 
 impl Api {
-    pub(super) fn new(base: String) -> Self {
+    pub(crate) fn new(base: String) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -76,23 +76,23 @@ impl Api {
         Self { agent: config.into(), base, token: None }
     }
 
-    pub(super) fn with_token(self, token: String) -> Self {
+    pub(crate) fn with_token(self, token: String) -> Self {
         Self { token: Some(token), ..self }
     }
 
     /// The control plane's address.
-    pub(super) fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
     /// Whether it can serve.
-    pub(super) fn ready(&self) -> bool {
+    pub(crate) fn ready(&self) -> bool {
         let answer = self.agent.get(format!("{}/readyz", self.base)).call();
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Reads.
-    pub(super) fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
         let mut request = self.agent.get(format!("{}/api/v1/{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
@@ -102,19 +102,19 @@ impl Api {
     }
 
     /// Asks for something.
-    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let (status, value) = self.send("POST", path, body)?;
         accepted("POST", path, status, value)
     }
 
     /// Makes something that may be there from an earlier time.
-    pub(super) fn post_once(&self, path: &str, body: &Value) -> Result<()> {
+    pub(crate) fn post_once(&self, path: &str, body: &Value) -> Result<()> {
         let (status, value) = self.send("POST", path, body)?;
         if status == 409 { Ok(()) } else { accepted("POST", path, status, value).map(drop) }
     }
 
     /// Changes something that is there.
-    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value> {
         let (status, value) = self.send("PUT", path, body)?;
         accepted("PUT", path, status, value)
     }
@@ -129,20 +129,20 @@ impl Api {
     }
 
     /// The crossing of a project's production environment.
-    pub(super) fn crossing(&self, project: &str) -> Result<Crossing> {
+    pub(crate) fn crossing(&self, project: &str) -> Result<Crossing> {
         let value = self.get(&format!("projects/{project}/environments/production/crossing"))?;
         serde_json::from_value(value).context("the status has an unexpected shape")
     }
 
     /// Makes the first administrator and returns a token.
-    pub(super) fn set_up(&self, link_token: &str, login: &str, password: &str) -> Result<String> {
+    pub(crate) fn set_up(&self, link_token: &str, login: &str, password: &str) -> Result<String> {
         let body = json!({ "setup_token": link_token, "login": login, "password": password });
         let value = self.post("setup", &body)?;
         value["token"].as_str().map(str::to_owned).context("the setup returned no token")
     }
 
     /// Asks a service through the edge, as a browser would that resolved its host. Returns status and body.
-    pub(super) fn through_edge(&self, edge: SocketAddr, host: &str, path: &str) -> Result<(u16, String)> {
+    pub(crate) fn through_edge(&self, edge: SocketAddr, host: &str, path: &str) -> Result<(u16, String)> {
         let answer = self.agent.get(format!("http://{edge}{path}")).header("Host", host).call()?;
         let status = answer.status().as_u16();
         Ok((status, answer.into_body().read_to_string()?))

@@ -16,7 +16,7 @@ pub(crate) struct Folders {
 
 impl Folders {
     /// Makes the folders. For `--ci` they start empty; else what an earlier demo left is carried on.
-    pub(super) fn prepare(root: &Path, empty: bool) -> Result<Self> {
+    pub(crate) fn prepare(root: &Path, empty: bool) -> Result<Self> {
         let home = command::variable("HOME").unwrap_or_else(|| "/tmp".to_owned());
         let cache = command::variable("XDG_CACHE_HOME").unwrap_or_else(|| format!("{home}/.cache"));
         let name = if empty { format!("demo-ci-{}", std::process::id()) } else { "demo".to_owned() };
@@ -28,27 +28,27 @@ impl Folders {
     }
 
     /// Naru's data folder.
-    pub(super) fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.root.join("data")
     }
 
     /// The working copy of an app, to edit and push from.
-    pub(super) fn work(&self, app: &str) -> PathBuf {
+    pub(crate) fn work(&self, app: &str) -> PathBuf {
         self.root.join(app)
     }
 
     /// A file of the demo itself.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
     /// A file that is kept for every demo of this machine.
-    pub(super) fn cached(&self, name: &str) -> PathBuf {
+    pub(crate) fn cached(&self, name: &str) -> PathBuf {
         self.cache.join(name)
     }
 
     /// Removes everything but the cache.
-    pub(super) fn remove(&self) -> Result<()> {
+    pub(crate) fn remove(&self) -> Result<()> {
         // Podman leaves its storage mounted on itself.
         let overlay = self.data().join("engine/storage/overlay");
         let _ = command::output(command::program("umount", &self.root).arg(overlay));

@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// From now on the signals no longer end this process. Programs that it starts get them as ever.
-pub(super) fn watch() -> Result<()> {
+pub(crate) fn watch() -> Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
@@ -23,7 +23,7 @@ pub(super) fn watch() -> Result<()> {
 }
 
 /// Fails when somebody asked to stop.
-pub(super) fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     if ASKED.load(Ordering::SeqCst) {
         bail!("stopped by Ctrl-C");
     }
@@ -32,12 +32,12 @@ pub(super) fn check() -> Result<()> {
 
 /// Waits a moment: tasks have no event loop.
 #[expect(clippy::disallowed_methods, reason = "the one place where tasks sleep")]
-pub(super) fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
 /// Waits until somebody asks to stop.
-pub(super) fn wait() {
+pub(crate) fn wait() {
     while check().is_ok() {
         pause(Duration::from_millis(100));
     }

@@ -3,14 +3,14 @@
 //! Reads as the story of what it does; each chapter is a module. It starts nothing that it does not stop again, and
 //! touches no container, image or process of anybody else.
 
-mod account;
-mod api;
+pub(crate) mod account;
+pub(crate) mod api;
 mod checks;
 mod engine;
-mod folders;
+pub(crate) mod folders;
 mod images;
-mod interrupt;
-mod naru;
+pub(crate) mod interrupt;
+pub(crate) mod naru;
 mod progress;
 mod project;
 

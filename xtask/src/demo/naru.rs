@@ -22,7 +22,7 @@ const START: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_secs(25);
 
 /// A running `naru serve`. Dropping it stops it, its services, its edge and its engine.
-pub(super) struct Naru {
+pub(crate) struct Naru {
     child: Child,
     binary: PathBuf,
     data: PathBuf,
@@ -32,7 +32,7 @@ pub(super) struct Naru {
 
 /// Builds the binary with the profile that tests use too, and says where it is. After the tests it is there already:
 /// `as_tests` asks for exactly what they built, instead of compiling everything again with other features.
-pub(super) fn build(root: &Path, as_tests: bool) -> Result<PathBuf> {
+pub(crate) fn build(root: &Path, as_tests: bool) -> Result<PathBuf> {
     println!("building naru");
     let mut cargo = command::cargo(root);
     if as_tests && root.join("crates/naru/tests").is_dir() {
@@ -50,7 +50,7 @@ pub(super) fn build(root: &Path, as_tests: bool) -> Result<PathBuf> {
 
 impl Naru {
     /// Starts it and waits until it answers. `free_ports` keeps out of the way of a demo that stays up.
-    pub(super) fn start(folders: &Folders, binary: &Path, free_ports: bool) -> Result<Self> {
+    pub(crate) fn start(folders: &Folders, binary: &Path, free_ports: bool) -> Result<Self> {
         let (listen, edge) =
             if free_ports { (free_port()?, free_port()?) } else { (local(7070), local(8080)) };
         let log = folders.file("naru.log");
@@ -75,17 +75,22 @@ impl Naru {
     }
 
     /// The control plane's address.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.listen)
     }
 
     /// Where services are reached.
-    pub(super) fn edge(&self) -> SocketAddr {
+    pub(crate) fn edge(&self) -> SocketAddr {
         self.edge
     }
 
+    /// The process id of `naru serve`.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The binary that runs.
-    pub(super) fn binary(&self) -> &Path {
+    pub(crate) fn binary(&self) -> &Path {
         &self.binary
     }
 

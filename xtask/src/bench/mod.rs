@@ -1,0 +1,57 @@
+//! `cargo xtask bench`: what Naru is measured by. Each measurement is a module; each ends with one line of JSON on
+//! standard output.
+//!
+//! Naru is built in release. What it is compared with comes from Debian's packages. Nothing that is on the machine
+//! already is changed, started or stopped.
+
+mod bare;
+mod debian;
+mod idle;
+mod machine;
+mod naru_side;
+mod process;
+mod push;
+mod service;
+mod statistics;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::command;
+use crate::demo::interrupt;
+use crate::tools::{self, For};
+
+/// Which measurement.
+#[derive(clap::Subcommand)]
+pub(crate) enum Bench {
+    /// From `git push` to the new version serving, against a shell script that does the same with bare tools.
+    Push(push::Options),
+    /// Memory and CPU of an idle Naru, with few and with many projects.
+    Idle(idle::Options),
+}
+
+/// Measures.
+pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
+    tools::ensure(root, For::Demo, true)?;
+    interrupt::watch()?;
+    println!("{}", machine::describe()?);
+    let binary = build(root)?;
+    let result = match bench {
+        Bench::Push(options) => push::run(root, &binary, options)?,
+        Bench::Idle(options) => idle::run(root, &binary, options)?,
+    };
+    println!("{result}");
+    Ok(())
+}
+
+/// Builds Naru as it is shipped.
+fn build(root: &Path) -> Result<PathBuf> {
+    println!("building naru in release");
+    command::run(command::cargo(root).args(["build", "--locked", "--release", "--package", "naru"]))?;
+    let text =
+        command::output(command::cargo(root).args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text)?;
+    let target = metadata["target_directory"].as_str().context("cargo names no target folder")?;
+    Ok(Path::new(target).join("release/naru"))
+}

@@ -128,15 +128,16 @@ fn with_podman<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
 
 /// The same settings as Naru's own engine has.
 fn configure_podman(folder: &Path, run: &Path, registry: SocketAddr) -> Result<()> {
-    let limits = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?.1;
+    let files = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?.1;
     let processes = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NPROC)?.1;
     fs::write(
         folder.join("containers.conf"),
         format!(
             "[containers]\ndefault_ulimits = [\"nofile={0}:{0}\", \"nproc={1}:{1}\"]\n[engine]\nruntime = \"runc\"\n\
-             cgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n[network]\nnetwork_backend = \"netavark\"\n",
-            limits.min(1 << 20),
-            processes.min(1 << 20)
+             cgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nlock_type = \"file\"\ntmp_dir = \"{2}\"\n[network]\nnetwork_backend = \"netavark\"\n",
+            files.min(65_536),
+            processes.min(32_768),
+            run.join("libpod").display()
         ),
     )?;
     fs::write(

@@ -1,1 +1,78 @@
-//! naru-delivery
+//! From release to running: intents and releases become commits of the deploy repository ([`render`]), commits become
+//! revisions and targets ([`sync`]), and reality is made equal to the target ([`reconcile`]). What has no owner any more
+//! is taken away ([`sweep`]).
+//!
+//! How images come to be is the pipeline's business; what the next action of a rollout is, `naru_model::rollout`'s.
+
+pub mod inputs;
+pub mod reconcile;
+pub mod render;
+pub mod repository;
+mod schedule;
+pub mod sweep;
+pub mod sync;
+mod traffic;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use naru_engine::{Engine, Traffic};
+use naru_store::log::LogStore;
+use naru_store::{Look, Store, Topic};
+use tokio_util::sync::CancellationToken;
+
+pub use traffic::EdgeTraffic;
+
+/// What the loops work with.
+#[derive(Clone)]
+pub struct Context {
+    /// Rows.
+    pub store: Store,
+    /// Logs of steps and services.
+    pub logs: LogStore,
+    /// The deploy repositories.
+    pub repositories: repository::Repositories,
+    /// What runs things.
+    pub engine: Arc<dyn Engine>,
+    /// What leads requests to them.
+    pub traffic: Arc<dyn Traffic>,
+    /// The domain below which hosts are made for environments that name none.
+    pub domain: String,
+    /// Parsed revisions; commits do not change.
+    pub specs: reconcile::SpecCache,
+}
+
+/// Runs every loop until it is cancelled.
+pub async fn run_forever(cx: Context, cancelled: CancellationToken) {
+    let loops = async {
+        tokio::join!(
+            repeat(&cx, "render", &[Topic::Releases], Duration::from_secs(30), render::pass),
+            repeat(&cx, "sync", &[Topic::Releases], Duration::from_mins(5), sync::pass),
+            repeat(&cx, "sweep", &[Topic::Projects], Duration::from_mins(1), sweep::pass),
+            schedule::run(&cx),
+        )
+    };
+    tokio::select! {
+        () = cancelled.cancelled() => {}
+        _ = loops => {}
+    }
+}
+
+/// Looks when a topic rings and when the time is up; a failed pass is logged and looked at again soon.
+async fn repeat<F>(cx: &Context, name: &'static str, topics: &[Topic], at_most: Duration, pass: F)
+where
+    F: AsyncFn(&Context, &Look) -> Result<(), naru_store::StoreError>,
+{
+    let mut changes = cx.store.changes();
+    let mut look = Look::Everywhere;
+    loop {
+        let wait = match pass(cx, &look).await {
+            Ok(()) => at_most,
+            Err(error) => {
+                tracing::warn!(loop_name = name, %error, "a pass did not get through; it is tried again");
+                Duration::from_secs(2)
+            }
+        };
+        look = changes.wait(topics, wait).await;
+    }
+}

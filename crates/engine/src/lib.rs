@@ -5,6 +5,7 @@
 
 pub mod docker;
 pub mod fake;
+pub mod observed;
 
 use std::collections::BTreeMap;
 

@@ -107,7 +107,7 @@ pub async fn run_forever(cx: Arc<Context>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = changes.wait(&[Topic::Triggers, Topic::Runs, Topic::Projects], look_again) => {}
+            _ = changes.wait(&[Topic::Triggers, Topic::Runs, Topic::Projects], look_again) => {}
         }
     }
     cx.collectors.stop();

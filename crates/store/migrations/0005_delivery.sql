@@ -13,6 +13,7 @@ CREATE TABLE environment (
     status              TEXT    NOT NULL DEFAULT '{"is":"idle"}',
     status_generation   INTEGER NOT NULL DEFAULT 0,  -- the generation that `status` speaks of
     status_at           INTEGER NOT NULL DEFAULT 0,
+    hindrance           TEXT,                        -- JSON: why the deploy repository cannot be followed now
     PRIMARY KEY (project, name)
 ) STRICT;
 

@@ -3,7 +3,7 @@
 
 use naru_model::rollout::Status;
 use naru_model::{
-    BranchName, ConfigurationVersion, EnvironmentKey, EnvironmentName, Generation, ProjectName,
+    BranchName, ConfigurationVersion, EnvironmentKey, EnvironmentName, Generation, Problem, ProjectName,
     ReleaseNumber, RevisionNumber, Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ pub struct Environment {
     pub status_generation: Generation,
     /// When `status` was written.
     pub status_at: Timestamp,
+    /// Why the deploy repository cannot be followed now; what serves is kept meanwhile.
+    pub hindrance: Option<Problem>,
 }
 
 /// How an environment is, written by the reconcile loop in one place.
@@ -57,7 +59,7 @@ pub enum EnvironmentStatus {
     /// A person must change something first.
     Blocked {
         /// What, with evidence.
-        problem: Box<naru_model::Problem>,
+        problem: Box<Problem>,
     },
     /// It did not work and will be tried again.
     Retrying {
@@ -87,6 +89,10 @@ fn read(row: &SqliteRow) -> Result<Environment> {
         status: from_json("status", row.try_get("status")?)?,
         status_generation: Generation(row.try_get::<i64, _>("status_generation")?.unsigned_abs()),
         status_at: from_millis(row.try_get("status_at")?),
+        hindrance: row
+            .try_get::<Option<String>, _>("hindrance")?
+            .map(|text| from_json("hindrance", &text))
+            .transpose()?,
     })
 }
 
@@ -182,6 +188,25 @@ impl Store {
         .bind(i64::from(released))
         .execute(write.connection())
         .await?;
+        write.ring(environments_changed(&key.project));
+        write.commit().await
+    }
+
+    /// Records why the deploy repository cannot be followed now, or that it can.
+    pub async fn set_hindrance(&self, key: &EnvironmentKey, hindrance: Option<&Problem>) -> Result<()> {
+        let text = hindrance.map(to_json);
+        let mut write = self.write("environment.hindrance").await?;
+        let done = sqlx::query(
+            "UPDATE environment SET hindrance = $3 WHERE project = $1 AND name = $2 AND hindrance IS NOT $3",
+        )
+        .bind(key.project.as_str())
+        .bind(key.environment.as_str())
+        .bind(text)
+        .execute(write.connection())
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(());
+        }
         write.ring(environments_changed(&key.project));
         write.commit().await
     }

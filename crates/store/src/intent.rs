@@ -12,6 +12,9 @@ use crate::{
     Change, Result, Store, StoreError, Topic, Write, from_json, from_millis, parse, to_json, to_millis,
 };
 
+/// Who asks when nobody does: deliveries that follow a branch. No account can have this name.
+pub const FOLLOWING: &str = "naru";
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
@@ -40,7 +43,7 @@ pub struct Intent {
     /// What.
     #[serde(flatten)]
     pub kind: IntentKind,
-    /// Who asked; `naru` for deliveries that follow a branch.
+    /// Who asked; [`FOLLOWING`] for deliveries that follow a branch.
     pub by: String,
     /// When.
     pub created_at: Timestamp,
@@ -135,8 +138,26 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(());
         }
-        write.intend(key, &IntentKind::Deploy { release }, "naru", self.now()).await?;
+        write.intend(key, &IntentKind::Deploy { release }, FOLLOWING, self.now()).await?;
         write.commit().await
+    }
+
+    /// The newest release of each project and branch, where no environment that follows the branch has considered it yet.
+    pub async fn releases_to_follow(&self) -> Result<Vec<(ProjectName, ReleaseNumber)>> {
+        let rows = sqlx::query(
+            "SELECT project, MAX(number) AS number FROM release
+             WHERE NOT EXISTS (SELECT 1 FROM environment
+                               WHERE environment.project = release.project AND environment.branch = release.branch
+                                 AND environment.considered_release >= release.number)
+             GROUP BY project, branch",
+        )
+        .fetch_all(self.reader())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok((parse("project name", row.try_get("project")?)?, ReleaseNumber(row.try_get("number")?)))
+            })
+            .collect()
     }
 
     /// Intents that wait for the render loop, oldest first.

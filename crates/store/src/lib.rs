@@ -31,7 +31,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::broadcast;
 
-pub use topic::{Change, Changes, Topic};
+pub use topic::{Change, Changes, Look, Topic};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Wake-ups. A change says *look*, never *what changed*, and a timer makes every one of them optional.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use naru_model::ProjectName;
@@ -43,6 +44,18 @@ impl Changes {
         Self { receiver }
     }
 
+    /// Whether one of `topics` has rung since the last look, without waiting.
+    pub fn has_rung(&mut self, topics: &[Topic]) -> bool {
+        let mut rung = false;
+        loop {
+            match self.receiver.try_recv() {
+                Ok(change) => rung |= topics.contains(&change.topic),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => rung = true,
+                Err(_) => return rung,
+            }
+        }
+    }
+
     /// The next change, or `None` when some were missed and everything should be looked at.
     pub async fn next(&mut self) -> Option<Change> {
         match self.receiver.recv().await {
@@ -52,16 +65,58 @@ impl Changes {
         }
     }
 
-    /// Waits until one of `topics` rings or the time is up. Rings that queued up meanwhile are swallowed.
-    pub async fn wait(&mut self, topics: &[Topic], at_most: Duration) {
+    /// Waits until one of `topics` rings or the time is up, and says where to look: everywhere when the time is up. Rings
+    /// that queued up meanwhile are answered together.
+    pub async fn wait(&mut self, topics: &[Topic], at_most: Duration) -> Look {
         let rung = async {
-            while let Some(change) = self.next().await {
-                if topics.contains(&change.topic) {
-                    break;
+            loop {
+                match self.next().await {
+                    Some(change) if topics.contains(&change.topic) => break Look::at(change.project),
+                    Some(_) => {}
+                    None => break Look::Everywhere,
                 }
             }
         };
-        let _ = tokio::time::timeout(at_most, rung).await;
-        while let Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) = self.receiver.try_recv() {}
+        let Ok(mut look) = tokio::time::timeout(at_most, rung).await else { return Look::Everywhere };
+        loop {
+            match self.receiver.try_recv() {
+                Ok(change) if topics.contains(&change.topic) => look.also(change.project),
+                Ok(_) => {}
+                Err(broadcast::error::TryRecvError::Lagged(_)) => look = Look::Everywhere,
+                Err(_) => return look,
+            }
+        }
+    }
+}
+
+/// Where to look after a wake-up; what changed there is for the loop to find out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// At every project.
+    Everywhere,
+    /// At these projects.
+    At(BTreeSet<ProjectName>),
+}
+
+impl Look {
+    fn at(project: Option<ProjectName>) -> Self {
+        project.map_or(Self::Everywhere, |project| Self::At(BTreeSet::from([project])))
+    }
+
+    fn also(&mut self, project: Option<ProjectName>) {
+        match (self, project) {
+            (Self::At(projects), Some(project)) => {
+                projects.insert(project);
+            }
+            (look, _) => *look = Self::Everywhere,
+        }
+    }
+
+    /// Whether this project is to be looked at.
+    pub fn includes(&self, project: &ProjectName) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::At(projects) => projects.contains(project),
+        }
     }
 }

@@ -1,0 +1,250 @@
+//! Makes one environment equal to its target. Keeps nothing between passes and may die at any `.await`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use naru_engine::{LogPosition, LogSource, StepError};
+use naru_model::job::{JobScope, JobSeen};
+use naru_model::rollout::{Action, Plan, Serving, Situation, Status, Wanted, plan};
+use naru_model::workload::EnvironmentSpec;
+use naru_model::{CommitId, EnvironmentKey, Problem, RevisionNumber};
+use naru_store::StoreError;
+use naru_store::environment::{Environment, EnvironmentStatus};
+
+use futures::StreamExt;
+
+use crate::Context;
+
+/// When to look again at an environment that waits for a person.
+const BLOCKED: Duration = Duration::from_secs(30);
+/// The longest wait between tries.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
+/// How many of a release command's last lines are shown when it failed.
+const LAST_LINES: usize = 12;
+
+/// One pass. Returns when to look again. Takes no hint of what changed.
+pub async fn reconcile(cx: &Context, key: &EnvironmentKey) -> Result<Duration, StoreError> {
+    let Some(environment) = cx.store.environment(key).await? else { return Ok(BLOCKED) };
+    let (status, look_again) = match pass(cx, &environment).await {
+        Ok(Some(plan)) => match environment.hindrance.clone() {
+            Some(problem) if plan.status == Status::Live => {
+                (EnvironmentStatus::Blocked { problem: Box::new(problem) }, plan.look_again)
+            }
+            _ => (EnvironmentStatus::Reconciled { status: plan.status }, plan.look_again),
+        },
+        Ok(None) => (EnvironmentStatus::Idle, BLOCKED),
+        Err(PassError::Store(error)) => return Err(error),
+        Err(PassError::Step(StepError::Blocked(problem))) => {
+            (EnvironmentStatus::Blocked { problem }, BLOCKED)
+        }
+        Err(PassError::Step(StepError::Transient(reason))) => retrying(&environment, reason),
+    };
+    cx.store.set_status(key, environment.generation, &status).await?; // the only place
+    Ok(look_again)
+}
+
+/// Why a pass ended early.
+enum PassError {
+    Step(StepError),
+    Store(StoreError),
+}
+
+impl From<StepError> for PassError {
+    fn from(error: StepError) -> Self {
+        Self::Step(error)
+    }
+}
+
+impl From<StoreError> for PassError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+async fn pass(cx: &Context, environment: &Environment) -> Result<Option<Plan>, PassError> {
+    let key = &environment.key;
+    let Some(situation) = situation(cx, environment).await? else { return Ok(None) };
+    let plan = plan(&situation); // release -> start -> ready -> route -> drain -> stop
+    if let Status::Failed { problem } = &plan.status {
+        give_up(cx, environment, situation.want.revision, (**problem).clone(), situation.job.as_ref())
+            .await?;
+        return Ok(Some(plan));
+    }
+    for action in &plan.actions {
+        match act(cx, environment, action).await {
+            Ok(()) => {}
+            Err(StepError::Blocked(problem)) if situation.serving != Serving::Want => {
+                give_up(cx, environment, situation.want.revision, *problem, None).await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if plan.released {
+        cx.store.mark_released(key, situation.want.revision).await?;
+    }
+    if plan.switched {
+        cx.store.mark_switched(key, environment.generation, situation.want.revision).await?;
+    }
+    Ok(Some(plan))
+}
+
+async fn act(cx: &Context, environment: &Environment, action: &Action) -> Result<(), StepError> {
+    match action {
+        Action::Publish { table } => cx.traffic.publish(table, environment.generation).await,
+        action => cx.engine.apply(&environment.key, environment.generation, action).await,
+    }
+}
+
+/// Everything the planner is told. `None` when nothing is wanted and nothing is left.
+async fn situation(cx: &Context, environment: &Environment) -> Result<Option<Situation>, PassError> {
+    let key = &environment.key;
+    let seen = cx.engine.observe(key).await?; // reality, not our last write
+    let traffic = cx.traffic.status(key).await?;
+    let Some(target) = environment.target else {
+        let routed = traffic.applied.as_ref().is_some_and(|applied| !applied.table.routes.is_empty());
+        if seen.replicas.is_empty() && !routed {
+            return Ok(None);
+        }
+        let nothing = Wanted { revision: RevisionNumber(0), spec: EnvironmentSpec::default() };
+        return Ok(Some(Situation {
+            environment: key.clone(),
+            want: nothing,
+            serving: Serving::Want,
+            since: environment.target_since,
+            released: true,
+            seen,
+            job: None,
+            traffic,
+            now: cx.store.now(),
+        }));
+    };
+    let want = match wanted(cx, key, target).await {
+        Ok(want) => want,
+        Err(PassError::Step(StepError::Blocked(problem))) if environment.serving != Some(target) => {
+            give_up(cx, environment, target, *problem, None).await?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let serving = match environment.serving {
+        None => Serving::Nothing,
+        Some(serving) if serving == target => Serving::Want,
+        Some(serving) => Serving::Other(wanted(cx, key, serving).await?),
+    };
+    let rollout = cx.store.rollout(key, target).await?;
+    let jobs = cx.engine.observe_jobs(&JobScope::Revision(key.clone(), target)).await?;
+    Ok(Some(Situation {
+        environment: key.clone(),
+        want,
+        serving,
+        since: environment.target_since,
+        released: rollout.is_some_and(|rollout| rollout.released),
+        seen,
+        job: jobs.into_iter().next(),
+        traffic,
+        now: cx.store.now(),
+    }))
+}
+
+/// A revision and what it asks for.
+async fn wanted(cx: &Context, key: &EnvironmentKey, number: RevisionNumber) -> Result<Wanted, PassError> {
+    let revision = cx.store.revision(key, number).await?.ok_or_else(|| gone(key, number))?;
+    let spec = cx.specs.read(cx, key, &revision.commit).await?;
+    Ok(Wanted { revision: number, spec: (*spec).clone() })
+}
+
+fn gone(key: &EnvironmentKey, number: RevisionNumber) -> PassError {
+    let problem = Problem::new(
+        "delivery.revision-gone",
+        format!("revision {number} of `{key}` is not in the deploy repository"),
+    )
+    .state("what runs was left as it is")
+    .hint("push the lost commits to the deploy repository again, or deploy a release");
+    PassError::Step(problem.into())
+}
+
+/// Records that the move to `revision` failed: it goes into quarantine and the target returns to what serves.
+async fn give_up(
+    cx: &Context,
+    environment: &Environment,
+    revision: RevisionNumber,
+    mut problem: Problem,
+    job: Option<&JobSeen>,
+) -> Result<(), PassError> {
+    let key = &environment.key;
+    if let Some(job) = job {
+        problem.cause.extend(last_lines(cx, job).await);
+    }
+    if problem.state.is_none() {
+        problem.state = Some(match environment.serving {
+            Some(serving) => format!("revision {serving} still serves all traffic"),
+            None => "nothing served before, and nothing serves now".into(),
+        });
+    }
+    let row = cx.store.revision(key, revision).await?.ok_or_else(|| gone(key, revision))?;
+    tracing::warn!(environment = %key, %revision, code = %problem.code, summary = %problem.summary, "a rollout was given up");
+    cx.store.give_up(key, environment.generation, &row, &problem).await?;
+    Ok(())
+}
+
+/// The end of a release command's output.
+async fn last_lines(cx: &Context, job: &JobSeen) -> Vec<String> {
+    let lines = cx.engine.logs(&LogSource::Job(job.key.clone()), LogPosition::default());
+    let read = lines.filter_map(async |line| line.ok()).map(|line| format!("  {}", line.text)).fold(
+        std::collections::VecDeque::new(),
+        async |mut last, line| {
+            if last.len() == LAST_LINES {
+                last.pop_front();
+            }
+            last.push_back(line);
+            last
+        },
+    );
+    tokio::time::timeout(Duration::from_secs(5), read).await.unwrap_or_default().into()
+}
+
+fn retrying(environment: &Environment, reason: String) -> (EnvironmentStatus, Duration) {
+    let failures = match &environment.status {
+        EnvironmentStatus::Retrying { failures, .. } => failures.saturating_add(1),
+        _ => 1,
+    };
+    let wait = Duration::from_millis(250 << failures.min(6)).min(LONGEST_BACKOFF);
+    (EnvironmentStatus::Retrying { reason, failures }, wait)
+}
+
+/// Parsed revisions. Commits do not change, so what was read once stays true.
+#[derive(Clone, Default)]
+pub struct SpecCache {
+    specs: Arc<Mutex<HashMap<(EnvironmentKey, CommitId), Arc<EnvironmentSpec>>>>,
+}
+
+/// Entries kept before the cache starts anew.
+const CACHED_SPECS: usize = 20_000;
+
+impl SpecCache {
+    /// What the environment's folder asks for at a commit; an absent folder asks for nothing.
+    pub(crate) async fn read(
+        &self,
+        cx: &Context,
+        key: &EnvironmentKey,
+        commit: &CommitId,
+    ) -> Result<Arc<EnvironmentSpec>, StepError> {
+        let cached = (key.clone(), commit.clone());
+        if let Some(spec) = self.lock().get(&cached) {
+            return Ok(spec.clone());
+        }
+        let spec = Arc::new(cx.repositories.spec(key, commit).await?);
+        let mut specs = self.lock();
+        if specs.len() >= CACHED_SPECS {
+            specs.clear();
+        }
+        specs.insert(cached, spec.clone());
+        Ok(spec)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(EnvironmentKey, CommitId), Arc<EnvironmentSpec>>> {
+        self.specs.lock().expect("nothing panics while it holds the cache")
+    }
+}

@@ -1,0 +1,113 @@
+//! The deploy repositories as delivery uses them: errors sorted by the next move, and a commit repeated when somebody
+//! pushed meanwhile.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use naru_engine::StepError;
+use naru_model::effect::Effects;
+use naru_model::manifest::Files;
+use naru_model::workload::EnvironmentSpec;
+use naru_model::{Clock, CommitId, EnvironmentKey, InstanceId, Problem, ProjectName};
+use naru_source::SourceRepositories;
+use naru_source::deploy::{Committed, DeployError, DeployRepository, Message, RevisionCommit};
+use naru_source::git::GitError;
+
+/// How often a commit is tried again because somebody pushed meanwhile, before it waits for the next pass.
+const TRIES: u32 = 5;
+
+/// All deploy repositories of an instance.
+#[derive(Clone)]
+pub struct Repositories {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Whose commits these are.
+    pub instance: InstanceId,
+    /// The hour of commits.
+    pub clock: Arc<dyn Clock>,
+    /// Told of every commit.
+    pub effects: Arc<dyn Effects>,
+}
+
+impl Repositories {
+    /// One project's repository.
+    pub fn of(&self, project: &ProjectName) -> DeployRepository {
+        DeployRepository::new(&self.data, project, &self.instance, self.clock.clone(), self.effects.clone())
+    }
+
+    /// What the environment's folder asks for at a commit; an absent folder asks for nothing.
+    pub async fn spec(&self, key: &EnvironmentKey, commit: &CommitId) -> Result<EnvironmentSpec, StepError> {
+        let spec = self.of(&key.project).read_spec(commit, &key.environment).await.map_err(step)?;
+        Ok(spec.unwrap_or_default())
+    }
+
+    /// Commits a render, merged with what people changed. `None` when nothing had to change.
+    pub(crate) async fn commit_render(
+        &self,
+        key: &EnvironmentKey,
+        files: &Files,
+        message: &Message,
+    ) -> Result<Option<CommitId>, StepError> {
+        let repository = self.of(&key.project);
+        self.repeat(key, async |head: Option<&CommitId>| {
+            repository.commit_render(&key.environment, files, message, head).await
+        })
+        .await
+    }
+
+    /// Makes the folder what it was at a commit. `None` when it is that already.
+    pub(crate) async fn roll_back(
+        &self,
+        key: &EnvironmentKey,
+        to: &CommitId,
+        message: &Message,
+    ) -> Result<Option<CommitId>, StepError> {
+        let repository = self.of(&key.project);
+        self.repeat(key, async |head: Option<&CommitId>| {
+            repository.rollback_to(&key.environment, to, message, head).await
+        })
+        .await
+    }
+
+    async fn repeat(
+        &self,
+        key: &EnvironmentKey,
+        commit: impl AsyncFn(Option<&CommitId>) -> Result<Committed, DeployError>,
+    ) -> Result<Option<CommitId>, StepError> {
+        let repository = self.of(&key.project);
+        let mut tries = 1;
+        loop {
+            let head = repository.head().await.map_err(step)?;
+            match commit(head.as_ref()).await {
+                Ok(committed) => return Ok(committed.changed.then_some(committed.head)),
+                Err(DeployError::Stale { .. }) if tries < TRIES => tries += 1,
+                Err(error) => return Err(step(error)),
+            }
+        }
+    }
+
+    /// The environment's revisions, oldest first.
+    pub(crate) async fn history(&self, key: &EnvironmentKey) -> Result<Vec<RevisionCommit>, StepError> {
+        self.of(&key.project).history(&key.environment).await.map_err(step)
+    }
+
+    /// Removes both repositories of a project from disk.
+    pub(crate) async fn delete(&self, project: &ProjectName) -> Result<(), GitError> {
+        SourceRepositories::new(self.data.join("git"), self.effects.clone()).delete(project).await
+    }
+}
+
+/// Sorts an error of a deploy repository by the next move.
+fn step(error: DeployError) -> StepError {
+    if error.is_transient() {
+        return StepError::Transient(error.to_string());
+    }
+    let mut problems = error.into_problems().into_iter();
+    let mut problem =
+        problems.next().unwrap_or_else(|| Problem::new("deploy.refused", "the deploy repository refused"));
+    for other in problems {
+        problem.cause.push(other.summary);
+        problem.cause.extend(other.cause.into_iter().map(|line| format!("  {line}")));
+    }
+    StepError::Blocked(Box::new(problem))
+}

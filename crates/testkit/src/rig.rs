@@ -1,0 +1,269 @@
+//! A whole Naru in one process: real database, real git, the fake world. Its loops are stepped by hand, so a test knows
+//! when nothing is left to do, and time passes only between steps.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use naru_engine::fake::Fake;
+use naru_engine::observed::{ObservedEngine, ObservedTraffic};
+use naru_model::definition::{self, ProjectDefinition};
+use naru_model::effect::Effects;
+use naru_model::pipeline::RunState;
+use naru_model::{
+    BranchName, Clock, CommitId, Digest, EnvironmentKey, ImageReference, ProjectName, ReleaseNumber,
+    RevisionNumber,
+};
+use naru_store::environment::EnvironmentStatus;
+use naru_store::log::{LogLimits, LogStore};
+use naru_store::release::NewRelease;
+use naru_store::run::{Begin, RunChange};
+use naru_store::trigger::{NewTrigger, SettledIn, Settlement, TriggerKind, TriggerState};
+use naru_store::{Changes, Look, Store, Topic};
+
+use crate::clock::HandClock;
+
+/// What outlives a crash of the process: disk, containers, routes, time.
+#[derive(Clone)]
+pub struct World {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Containers, jobs and routes.
+    pub fake: Fake,
+    /// The hour.
+    pub clock: Arc<HandClock>,
+    _folder: Arc<tempfile::TempDir>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let folder = temporary_folder();
+        let clock = Arc::new(HandClock::default());
+        Self {
+            data: folder.path().to_owned(),
+            fake: Fake::new(clock.clone()),
+            clock,
+            _folder: Arc::new(folder),
+        }
+    }
+}
+
+/// In memory where the system has a place for that: the tests write a lot and wait for the disk.
+fn temporary_folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+        .expect("a temporary folder")
+}
+
+/// A running Naru. Dropping it is a crash.
+pub struct Rig {
+    /// What outlives it.
+    pub world: World,
+    /// Its rows.
+    pub store: Store,
+    /// Its delivery.
+    pub delivery: naru_delivery::Context,
+}
+
+impl Rig {
+    /// Starts on what is there.
+    pub async fn start(world: &World, effects: Arc<dyn Effects>) -> Self {
+        let clock: Arc<dyn Clock> = world.clock.clone();
+        let store = Store::open(&world.data.join("naru.db"), clock.clone(), effects.clone())
+            .await
+            .expect("a database in a temporary folder opens");
+        let delivery = naru_delivery::Context {
+            store: store.clone(),
+            repositories: naru_delivery::repository::Repositories {
+                data: world.data.clone(),
+                instance: "0123456789ab".parse().expect("an instance id"),
+                clock: clock.clone(),
+                effects: effects.clone(),
+            },
+            engine: Arc::new(ObservedEngine {
+                inner: Arc::new(world.fake.clone()),
+                effects: effects.clone(),
+            }),
+            traffic: Arc::new(ObservedTraffic { inner: Arc::new(world.fake.clone()), effects }),
+            logs: LogStore::open(&world.data.join("logs"), LogLimits::default()).await.expect("a log folder"),
+            domain: "localhost".into(),
+            specs: naru_delivery::reconcile::SpecCache::default(),
+        };
+        Self { world: world.clone(), store, delivery }
+    }
+
+    /// Makes a project with its repositories. Repeating it is harmless.
+    pub async fn create_project(&self, name: &str) -> ProjectName {
+        let project: ProjectName = name.parse().expect("a project name");
+        if self.store.project(&project).await.expect("the store answers").is_none() {
+            let main = "main".parse().expect("a branch name");
+            self.store.create_project(&project, &main).await.expect("a new project");
+        }
+        self.delivery.repositories.of(&project).create().await.expect("a new repository");
+        project
+    }
+
+    /// Makes a release as the pipeline would, from the text of a `naru.yaml`. `content` stands for what was built. Does
+    /// nothing when there is one of this content already.
+    pub async fn release(&self, project: &ProjectName, naru_yaml: &str, content: &str) -> ReleaseNumber {
+        let definition = definition::parse(naru_yaml).expect("a good naru.yaml");
+        let commit = commit_of(content);
+        let releases = self.store.releases(project, None, 100).await.expect("the store answers");
+        if let Some(release) = releases.iter().find(|release| release.commit == commit) {
+            return release.number;
+        }
+        let branch: BranchName = "main".parse().expect("a branch name");
+        let trigger = self.trigger(project, &branch, &commit).await;
+        let begin = Begin::Queued { definition: &definition, steps: &[] };
+        let run = self.store.begin_run(&trigger, (&branch, &commit), begin).await.expect("a new run");
+        let new = NewRelease {
+            branch,
+            commit: commit.clone(),
+            images: images(project, &definition, content),
+            definition,
+        };
+        let change = RunChange {
+            project,
+            number: run,
+            state: RunState::Succeeded,
+            note: "",
+            steps: &[],
+            problem: None,
+            superseded_by: None,
+            release: Some(&new),
+            cleared: true,
+        };
+        self.store.change_run(&change).await.expect("a finished run").expect("a release")
+    }
+
+    async fn trigger(
+        &self,
+        project: &ProjectName,
+        branch: &BranchName,
+        commit: &CommitId,
+    ) -> naru_store::trigger::Trigger {
+        let reference = format!("refs/heads/{branch}");
+        let new = NewTrigger {
+            project: project.clone(),
+            kind: TriggerKind::Push,
+            reference: reference.clone(),
+            old: None,
+            new: Some(commit.clone()),
+            by: "mina".into(),
+        };
+        let id = self.store.receive_triggers(&[new]).await.expect("a new trigger")[0];
+        let heads = BTreeMap::from([(reference, commit.clone())]);
+        let settlement = Settlement { id, state: TriggerState::Accepted, detail: String::new() };
+        self.store
+            .settle_triggers(project, &[settlement], SettledIn::Source(&heads))
+            .await
+            .expect("an accepted trigger");
+        self.store.trigger(id).await.expect("the store answers").expect("the trigger")
+    }
+
+    /// One pass of every loop that has a reason to look, and of every environment. Says when to look again.
+    async fn step(&self, changes: &mut Changes, first: bool) -> Duration {
+        let cx = &self.delivery;
+        let rung = first || changes.has_rung(&[Topic::Releases, Topic::Projects]);
+        if rung {
+            naru_delivery::render::pass(cx, &Look::Everywhere).await.expect("the store answers");
+            naru_delivery::sync::pass(cx, &Look::Everywhere).await.expect("the store answers");
+            naru_delivery::sweep::pass(cx, &Look::Everywhere).await.expect("the store answers");
+        }
+        let mut look_again = Duration::from_secs(5);
+        for key in self.store.environment_keys().await.expect("the store answers") {
+            match naru_delivery::reconcile::reconcile(cx, &key).await {
+                Ok(again) => look_again = look_again.min(again),
+                Err(naru_store::StoreError::Stale(_)) => look_again = Duration::ZERO,
+                Err(error) => panic!("{key} could not be reconciled: {error}"),
+            }
+        }
+        look_again
+    }
+
+    /// Steps until every environment rests and no intent waits, beginning with a look at everything. Panics when that
+    /// takes longer than `at_most`.
+    pub async fn settle(&self, at_most: Duration) {
+        let end = self.world.clock.now() + at_most;
+        let mut changes = self.store.changes();
+        let mut first = true;
+        loop {
+            let again = self.step(&mut changes, first).await;
+            first = false;
+            if self.rests().await {
+                return;
+            }
+            assert!(
+                self.world.clock.now() < end,
+                "nothing rests after {at_most:?}: {:?}",
+                self.statuses().await
+            );
+            self.world.clock.advance(again.max(Duration::from_millis(10)));
+        }
+    }
+
+    async fn rests(&self) -> bool {
+        if !self.store.projects_with_intents().await.expect("the store answers").is_empty() {
+            return false;
+        }
+        for key in self.store.environment_keys().await.expect("the store answers") {
+            let environment = self.store.environment(&key).await.expect("the store answers").expect("a row");
+            let settled = match &environment.status {
+                EnvironmentStatus::Reconciled { status } => *status == naru_model::rollout::Status::Live,
+                EnvironmentStatus::Idle | EnvironmentStatus::Blocked { .. } => true,
+                EnvironmentStatus::Retrying { .. } => false,
+            };
+            if !settled || environment.status_generation != environment.generation {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Every environment's status, for messages.
+    pub async fn statuses(&self) -> Vec<(EnvironmentKey, EnvironmentStatus)> {
+        let mut statuses = Vec::new();
+        for key in self.store.environment_keys().await.expect("the store answers") {
+            let row = self.store.environment(&key).await.expect("the store answers");
+            statuses.extend(row.map(|row| (key, row.status)));
+        }
+        statuses
+    }
+
+    /// The revision that has all traffic.
+    pub async fn serving(&self, key: &EnvironmentKey) -> Option<RevisionNumber> {
+        self.store
+            .environment(key)
+            .await
+            .expect("the store answers")
+            .and_then(|environment| environment.serving)
+    }
+
+    /// A file of the data folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        Path::new(&self.world.data).join(name)
+    }
+}
+
+/// A commit id that stands for some content.
+pub fn commit_of(content: &str) -> CommitId {
+    CommitId::try_from(Digest::of(content.as_bytes()).hex()[..40].to_owned())
+        .expect("40 hexadecimal characters")
+}
+
+/// One image per built service, whose name contains `content`: the fake world's scripts go by it.
+fn images(
+    project: &ProjectName,
+    definition: &ProjectDefinition,
+    content: &str,
+) -> BTreeMap<naru_model::ServiceName, ImageReference> {
+    definition
+        .builds()
+        .map(|(service, _)| {
+            let digest = Digest::of(format!("{service} {content}").as_bytes());
+            let name = format!("registry/{project}/{service}-{content}");
+            (service.clone(), ImageReference { name, digest })
+        })
+        .collect()
+}

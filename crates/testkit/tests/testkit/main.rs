@@ -1,0 +1,4 @@
+//! Delivery over the fake world: stories, people's edits, failures, rollback, and a crash at every effect.
+
+mod crash;
+mod story;

@@ -6,7 +6,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "the adapter that starts podman, docker and the supervisor")]
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,20 +18,19 @@ use naru_model::{Digest, Problem, Timestamp};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::host::{BUNDLE_IN_CONTAINER, Surroundings};
+use super::host::Surroundings;
 use super::image::{RegistryAccess, repository_at};
 use super::job::{Jobs, job};
 use super::lines::FileReader;
 use super::logs::{Sender, Tail, send};
+use super::recipe::{DIGEST, DIGESTS, Parts, Recipe};
 use super::service::PodmanEnvironment;
-use super::supervise::{Argument, ORDERS, OUTPUT, Ordered, Orders, PROGRESS, Progress};
-use super::{archive, container, host, names, tree};
+use super::supervise::{ORDERS, OUTPUT, Orders, PROGRESS, Progress};
+use super::{archive, host, names, tree};
 use crate::{LogPosition, StepError};
 
 /// Which job a folder belongs to.
 const KEY: &str = "key.json";
-const IMAGE: &str = "image";
-const DIGEST: &str = "digest";
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long looking after the storage may take.
 const COMMAND_LIMIT: Duration = Duration::from_mins(1);
@@ -65,15 +63,6 @@ impl Tools {
         variables.extend(surroundings.proxies.iter().cloned());
         PodmanEnvironment { program: host::program(name).unwrap_or_else(|| name.into()), variables }
     }
-}
-
-/// The parts of [`JobWork::Build`].
-struct Parts<'a> {
-    context: &'a str,
-    dockerfile: &'a Dockerfile,
-    arguments: &'a BTreeMap<String, String>,
-    labels: &'a BTreeMap<String, String>,
-    push_to: &'a str,
 }
 
 impl Jobs {
@@ -190,7 +179,7 @@ impl Jobs {
             }
         };
         self.write_login(folder, parts.push_to).await?;
-        let plan = Plan {
+        let recipe = Recipe {
             folder,
             context: &context,
             dockerfile: &dockerfile,
@@ -201,7 +190,7 @@ impl Jobs {
             surroundings: &self.surroundings,
             tools: &self.tools,
         };
-        let commands = if self.tools.podman { plan.podman() } else { plan.docker() };
+        let commands = if self.tools.podman { recipe.podman() } else { recipe.docker() };
         let mut variables = self.tools.environment.variables.clone();
         if !self.tools.podman {
             variables.push(("DOCKER_CONFIG".to_owned(), folder.join("login").display().to_string()));
@@ -271,8 +260,13 @@ impl Jobs {
         self.sweep_builds().await
     }
 
+    /// Digests that builds have made and nobody has taken note of yet: their jobs are still there.
+    pub(crate) fn fresh_digests(&self) -> Result<Vec<Digest>, StepError> {
+        Ok(self.builds()?.iter().filter_map(|key| read_digest(&self.folder_of(key))).collect())
+    }
+
     /// Whether a build of ours runs or is about to.
-    fn is_building(&self) -> Result<bool, StepError> {
+    pub(crate) fn is_building(&self) -> Result<bool, StepError> {
         let runs = |key: &JobKey| {
             self.progress(key).is_none_or(|progress| progress.exit.is_none() && progress.process.is_alive())
         };
@@ -353,142 +347,12 @@ impl Jobs {
     }
 }
 
-/// Everything that the commands are made from.
-struct Plan<'a> {
-    folder: &'a Path,
-    context: &'a Path,
-    dockerfile: &'a Path,
-    parts: &'a Parts<'a>,
-    spec: &'a JobSpec,
-    network: &'a str,
-    instance: &'a str,
-    surroundings: &'a Surroundings,
-    tools: &'a Tools,
-}
-
-impl Plan<'_> {
-    /// Build, push by digest, and give the image a local name by the digest that the registry knows it by.
-    fn podman(&self) -> Vec<Ordered> {
-        let image = Argument::Written {
-            before: String::new(),
-            file: self.folder.join(IMAGE),
-            without: String::new(),
-        };
-        let mut build = texts(&["build", "--format", "docker", "--layers", "--pull=missing"]);
-        build.extend(texts(&["--network", self.network]));
-        build.extend(texts(&["--cpu-shares", &container::JOB_CPU_SHARES.to_string()]));
-        build.extend(self.bounds());
-        build.extend(self.certificates());
-        build.extend(self.common());
-        build.extend(texts(&["--", &self.context.display().to_string()]));
-
-        let mut push = texts(&["push", "--digestfile", &self.file(DIGEST)]);
-        push.extend(texts(&["--authfile", &self.folder.join("login/config.json").display().to_string()]));
-        let ours = self.tools.registry.as_ref();
-        if ours.is_some_and(|access| repository_at(self.parts.push_to, &access.host).is_some()) {
-            push.extend(texts(&["--tls-verify=false"]));
-        }
-        push.extend(texts(&["--"]));
-        push.push(image.clone());
-        push.push(Argument::Text(format!("docker://{}", self.parts.push_to)));
-
-        let mut tag = texts(&["tag", "--"]);
-        tag.push(image);
-        tag.push(Argument::Written {
-            before: format!("localhost/naru-{}:", self.instance),
-            file: self.folder.join(DIGEST),
-            without: "sha256:".to_owned(),
-        });
-        vec![self.nice(build), self.nice(push), self.nice(tag)]
-    }
-
-    /// Build, name, push, and ask for the digests that the engine has noted. The host's certificate authorities and
-    /// the CPU weight cannot be given to every version of Docker's builder; `capabilities` says so.
-    fn docker(&self) -> Vec<Ordered> {
-        let image = Argument::Written {
-            before: String::new(),
-            file: self.folder.join(IMAGE),
-            without: String::new(),
-        };
-        let mut build = texts(&["build"]);
-        build.extend(self.common());
-        for (name, value) in &self.surroundings.proxies {
-            build.extend(texts(&["--build-arg", &format!("{name}={value}")]));
-        }
-        build.extend(texts(&["--", &self.context.display().to_string()]));
-        let mut tag = texts(&["tag"]);
-        tag.extend([image.clone(), Argument::Text(self.parts.push_to.to_owned())]);
-        let push = texts(&["push", self.parts.push_to]);
-        let mut ask = texts(&["image", "inspect", "--format", "{{range .RepoDigests}}{{println .}}{{end}}"]);
-        ask.push(image);
-        let mut ask = self.nice(ask);
-        ask.output_to = Some(self.folder.join("digests"));
-        vec![self.nice(build), self.nice(tag), self.nice(push), ask]
-    }
-
-    fn common(&self) -> Vec<Argument> {
-        let mut all = texts(&["--iidfile", &self.file(IMAGE)]);
-        all.extend(texts(&["--file", &self.dockerfile.display().to_string()]));
-        let own = (names::INSTANCE.to_owned(), self.instance.to_owned());
-        let labels = self.parts.labels.iter().filter(|(name, _)| *name != names::INSTANCE);
-        for (name, value) in labels.chain(std::iter::once((&own.0, &own.1))) {
-            all.extend(texts(&["--label", &format!("{name}={value}")]));
-        }
-        for (name, value) in self.parts.arguments {
-            all.extend(texts(&["--build-arg", &format!("{name}={value}")]));
-        }
-        all
-    }
-
-    fn bounds(&self) -> Vec<Argument> {
-        let limits = self.spec.limits;
-        let mut all = Vec::new();
-        if limits.memory_bytes > 0 {
-            all.extend(texts(&["--memory", &limits.memory_bytes.to_string()]));
-        }
-        if limits.cpu_millis > 0 {
-            let quota = u64::from(limits.cpu_millis) * 100;
-            all.extend(texts(&["--cpu-period", "100000", "--cpu-quota", &quota.to_string()]));
-        }
-        all
-    }
-
-    /// Known to the steps of the build and not to the image.
-    fn certificates(&self) -> Vec<Argument> {
-        let Some(bundle) = &self.surroundings.certificates else { return Vec::new() };
-        let mut all = texts(&["--volume", &format!("{}:{BUNDLE_IN_CONTAINER}:ro", bundle.display())]);
-        for name in host::BUNDLE_VARIABLES {
-            all.extend(texts(&["--env", &format!("{name}={BUNDLE_IN_CONTAINER}"), "--unsetenv", name]));
-        }
-        all
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-
-    /// Compressing layers is done by the command itself, outside of any container's CPU weight.
-    fn nice(&self, arguments: Vec<Argument>) -> Ordered {
-        let program = self.tools.environment.program.clone();
-        let Some(nice) = host::program("nice") else {
-            return Ordered { program, arguments, output_to: None };
-        };
-        let mut all = texts(&["-n", "10", "--", &program.display().to_string()]);
-        all.extend(arguments);
-        Ordered { program: nice, arguments: all, output_to: None }
-    }
-}
-
-fn texts(texts: &[&str]) -> Vec<Argument> {
-    texts.iter().map(|text| Argument::Text((*text).to_owned())).collect()
-}
-
 /// The digest that the registry knows the image by.
 fn read_digest(folder: &Path) -> Option<Digest> {
     if let Ok(text) = std::fs::read_to_string(folder.join(DIGEST)) {
         return text.trim().parse().ok();
     }
-    let text = std::fs::read_to_string(folder.join("digests")).ok()?;
+    let text = std::fs::read_to_string(folder.join(DIGESTS)).ok()?;
     text.lines().find_map(|line| line.trim().rsplit_once('@')?.1.parse().ok())
 }
 

@@ -154,13 +154,14 @@ impl Images {
     }
 
     /// Removes the images that this instance built or pulled from our registry, but for these. An image that a
-    /// container uses stays. Returns how many names were removed.
-    pub(crate) async fn prune(&self, keep: &[Digest]) -> Result<usize, StepError> {
+    /// container uses stays; while something is built, so does what has no name yet. Returns how many names were
+    /// removed.
+    pub(crate) async fn prune(&self, keep: &[Digest], is_building: bool) -> Result<usize, StepError> {
         let answer = self.client.get("/images/json").await?.success("listing images")?;
         let images: Vec<Image> = answer.json("listing images")?;
         let mut removed = 0;
         for image in &images {
-            for name in self.removable(image, keep) {
+            for name in self.removable(image, keep, is_building) {
                 let answer = self.client.delete(&path(&["images", &name], &[])).await?;
                 if answer.status.is_success() {
                     removed += 1;
@@ -173,7 +174,7 @@ impl Images {
     }
 
     /// Our names of this image that may go. An image keeps all its names when one of them is to be kept.
-    fn removable(&self, image: &Image, keep: &[Digest]) -> Vec<String> {
+    fn removable(&self, image: &Image, keep: &[Digest], is_building: bool) -> Vec<String> {
         let local = format!("{}:", names::local_repository(&self.instance));
         let registry = self.registry.as_ref().map(|access| format!("{}/", access.host));
         let is_built = image.labels.get(names::INSTANCE).map(String::as_str) == Some(self.instance.as_str());
@@ -190,7 +191,7 @@ impl Images {
             name.starts_with(&local) || registry.as_ref().is_some_and(|registry| name.starts_with(registry))
         };
         let mut ours: Vec<String> = names().filter(is_ours).cloned().collect();
-        if ours.is_empty() && is_built && image.repo_tags.is_empty() {
+        if ours.is_empty() && is_built && image.repo_tags.is_empty() && !is_building {
             ours.push(image.id.clone());
         }
         ours
@@ -261,11 +262,18 @@ mod tests {
         let old = format!("localhost/naru-0123456789ab:{}", Digest::of(b"old").hex());
         let other = "localhost/naru-ba9876543210:00".to_owned();
         let keep = [keep];
-        assert!(images.removable(&of(&[kept.clone(), old.clone()], &[]), &keep).is_empty());
-        assert_eq!(images.removable(&of(&[old.clone(), "debian:12".into()], &[]), &keep), [old]);
-        assert!(images.removable(&of(&[other, "docker.io/library/debian:12".into()], &[]), &keep).is_empty());
-        assert!(images.removable(&of(&[], &[]), &keep).is_empty());
-        assert_eq!(images.removable(&of(&[], &[("dev.naru.instance", "0123456789ab")]), &keep), ["sha256:1"]);
+        assert!(images.removable(&of(&[kept.clone(), old.clone()], &[]), &keep, false).is_empty());
+        assert_eq!(images.removable(&of(&[old.clone(), "debian:12".into()], &[]), &keep, false), [old]);
+        assert!(
+            images
+                .removable(&of(&[other, "docker.io/library/debian:12".into()], &[]), &keep, false)
+                .is_empty()
+        );
+        assert!(images.removable(&of(&[], &[]), &keep, false).is_empty());
+        assert_eq!(
+            images.removable(&of(&[], &[("dev.naru.instance", "0123456789ab")]), &keep, false),
+            ["sha256:1"]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod build;
 mod client;
 mod command;
 mod container;
+pub mod doctor;
 mod exit;
 mod host;
 mod image;
@@ -18,6 +19,7 @@ mod logs;
 mod names;
 mod network;
 mod probe;
+mod recipe;
 mod replica;
 mod service;
 pub mod supervise;
@@ -170,11 +172,12 @@ impl DockerEngine {
         self.client.socket()
     }
 
-    /// Removes the images that this instance built or pulled from our registry, except these and those in use.
-    /// Returns how many names of images were removed.
+    /// Removes the images that this instance built or pulled from our registry, except these, those in use, and those
+    /// of builds whose jobs have not been stopped yet. Returns how many names of images were removed.
     pub async fn prune_images(&self, keep: &[Digest]) -> Result<usize, StepError> {
         self.jobs.sweep_builds().await?;
-        self.images.prune(keep).await
+        let keep = [keep, &self.jobs.fresh_digests()?].concat();
+        self.images.prune(&keep, self.jobs.is_building()?).await
     }
 }
 
@@ -204,8 +207,14 @@ async fn own_podman(
 }
 
 /// What the engine says it cannot do, in words for people.
-fn missing(info: &Info) -> Vec<String> {
+fn missing(info: &Info, podman: bool) -> Vec<String> {
     let mut missing = Vec::new();
+    if !podman {
+        missing.push(
+            "builds through Docker have no lower CPU weight and not the host's certificate authorities"
+                .to_owned(),
+        );
+    }
     let is_v1 = info.cgroup_version.as_deref() == Some("1");
     if info.is_rootless() {
         missing
@@ -230,7 +239,10 @@ fn missing(info: &Info) -> Vec<String> {
 impl Engine for DockerEngine {
     async fn capabilities(&self) -> Result<Capabilities, StepError> {
         let info: Info = self.client.get("/info").await?.success("asking for details")?.json("details")?;
-        Ok(Capabilities { engine: self.version.describe(), missing: missing(&info) })
+        Ok(Capabilities {
+            engine: self.version.describe(),
+            missing: missing(&info, self.version.is_podman()),
+        })
     }
 
     async fn observe(&self, environment: &EnvironmentKey) -> Result<Seen, StepError> {

@@ -84,12 +84,20 @@ async fn a_build_is_pushed_and_runs_by_digest_and_is_pulled_when_it_is_gone() {
     assert!(lines.iter().any(|line| line.contains("Using cache")), "{lines:#?}");
     assert_eq!(rig.job(&again).await.unwrap().outputs["digest"], digest.to_string());
 
-    // What is kept or in use stays; nothing that others made goes.
+    // What is kept, in use or just built stays; nothing that others made goes.
+    let local = format!("localhost/naru-{}:{}", rig.instance(), digest.hex());
+    rig.engine().remove_environment(&here, false).await.unwrap();
+    rig.engine().prune_images(&[]).await.unwrap();
+    rig.podman(&["image", "exists", &local]);
+    for key in [web, again] {
+        rig.engine().stop_job(&key).await.unwrap();
+        rig.engine().stop_job(&key).await.unwrap();
+    }
+    rig.start_replica(&here, &key("web", 1, 0), &service).await;
     rig.engine().prune_images(&[]).await.unwrap();
     rig.until_ready(&here, &key("web", 1, 0)).await;
     rig.engine().remove_environment(&here, false).await.unwrap();
     rig.engine().prune_images(std::slice::from_ref(&digest)).await.unwrap();
-    let local = format!("localhost/naru-{}:{}", rig.instance(), digest.hex());
     rig.podman(&["image", "exists", &local]);
     rig.engine().prune_images(&[]).await.unwrap();
     assert!(!rig.podman(&["images", "--format", "{{.Repository}}:{{.Tag}}"]).contains(&local));
@@ -98,10 +106,6 @@ async fn a_build_is_pushed_and_runs_by_digest_and_is_pulled_when_it_is_gone() {
     rig.start_replica(&here, &key("web", 2, 0), &service).await;
     rig.until_ready(&here, &key("web", 2, 0)).await;
 
-    for key in [web, again] {
-        rig.engine().stop_job(&key).await.unwrap();
-        rig.engine().stop_job(&key).await.unwrap();
-    }
     assert_eq!(rig.engine().job_scopes().await.unwrap(), []);
 }
 

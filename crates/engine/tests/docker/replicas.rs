@@ -38,6 +38,9 @@ async fn a_replica_starts_gets_ready_stops_and_goes_and_repeating_changes_nothin
 
     rig.restart().await;
     assert_eq!(rig.until_ready(&production, &web).await, ready, "what is seen needs no memory");
+    assert!(rig.engine().capabilities().await.unwrap().engine.starts_with("Podman "));
+    let checks = naru_engine::docker::doctor::examine(rig.engine()).await;
+    assert!(checks.iter().all(|check| check.state != naru_model::api::CheckState::Failed), "{checks:#?}");
 
     let stop = Action::Stop { replica: web.clone(), within: Duration::from_secs(20) };
     let began = Instant::now();

@@ -169,7 +169,8 @@ fn repositories(folder: &Path) -> Result<String> {
     Ok(folder.join("source.git").to_string_lossy().into_owned())
 }
 
-fn start_registry(folders: &Folders, folder: &Path, address: SocketAddr) -> Result<Daemon> {
+/// Debian's docker-registry, on loopback.
+pub(super) fn start_registry(folders: &Folders, folder: &Path, address: SocketAddr) -> Result<Daemon> {
     let program = debian::program(folders, "docker-registry", "docker-registry", "usr/bin/docker-registry")?;
     let configuration = folder.join("registry.yml");
     let storage = folder.join("registry");

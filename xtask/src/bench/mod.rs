@@ -11,6 +11,7 @@ mod machine;
 mod naru_side;
 mod process;
 mod push;
+mod registry;
 mod service;
 mod statistics;
 
@@ -27,6 +28,8 @@ use crate::tools::{self, For};
 pub(crate) enum Bench {
     /// From `git push` to the new version serving, against a shell script that does the same with bare tools.
     Push(push::Options),
+    /// Pushing and pulling a large blob, against CNCF distribution.
+    Registry(registry::Options),
     /// Memory and CPU of an idle Naru, with few and with many projects.
     Idle(idle::Options),
 }
@@ -39,6 +42,7 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
     let binary = build(root)?;
     let result = match bench {
         Bench::Push(options) => push::run(root, &binary, options)?,
+        Bench::Registry(options) => registry::run(root, &binary, options)?,
         Bench::Idle(options) => idle::run(root, &binary, options)?,
     };
     println!("{result}");

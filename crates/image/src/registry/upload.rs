@@ -244,11 +244,11 @@ impl Turn {
     /// Ends the upload and removes what arrived.
     async fn discard(&mut self) {
         *self.slot = None;
-        self.registry.sessions.forget(&self.key);
         let (folder, key) = (self.registry.folder.clone(), self.key.clone());
         if let Err(error) = blocking(move || folder.remove_upload(&key)).await {
             tracing::warn!(%error, repository = %self.key.repository, "an ended upload could not be removed");
         }
+        self.registry.sessions.forget(&self.key); // last: who waits for this turn then finds no file
     }
 
     fn location(&self) -> String {

@@ -30,7 +30,6 @@ enum Task {
     /// The main job on this machine: builds and starts Naru, pushes two apps, shows what to try.
     Demo(demo::Options),
     /// Measurements, side by side with bare tools. Each ends with one line of JSON.
-    #[command(subcommand)]
     Bench(bench::Bench),
     /// Which programs the demo and the tests need and this machine lacks; installs them with --install.
     Tools {

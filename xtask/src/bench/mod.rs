@@ -23,9 +23,19 @@ use crate::command;
 use crate::demo::interrupt;
 use crate::tools::{self, For};
 
+/// A measurement, and of what.
+#[derive(clap::Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+    /// Measure this binary instead of building one in release.
+    #[arg(long, global = true)]
+    binary: Option<PathBuf>,
+}
+
 /// Which measurement.
 #[derive(clap::Subcommand)]
-pub(crate) enum Bench {
+enum What {
     /// From `git push` to the new version serving, against a shell script that does the same with bare tools.
     Push(push::Options),
     /// Pushing and pulling a large blob, against CNCF distribution.
@@ -39,11 +49,15 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
     tools::ensure(root, For::Demo, true)?;
     interrupt::watch()?;
     println!("{}", machine::describe()?);
-    let binary = build(root)?;
-    let result = match bench {
-        Bench::Push(options) => push::run(root, &binary, options)?,
-        Bench::Registry(options) => registry::run(root, &binary, options)?,
-        Bench::Idle(options) => idle::run(root, &binary, options)?,
+    let binary = match &bench.binary {
+        Some(binary) => std::path::absolute(binary)?,
+        None => build(root)?,
+    };
+    println!("measured: {}", binary.display());
+    let result = match &bench.what {
+        What::Push(options) => push::run(root, &binary, options)?,
+        What::Registry(options) => registry::run(root, &binary, options)?,
+        What::Idle(options) => idle::run(root, &binary, options)?,
     };
     println!("{result}");
     Ok(())

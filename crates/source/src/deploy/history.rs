@@ -4,7 +4,7 @@
 use naru_model::{CommitId, ConfigurationVersion, EnvironmentName, ReleaseNumber, RevisionNumber, Timestamp};
 
 use super::objects::unexpected;
-use super::{DeployError, DeployRepository, MAIN, Result, trailer};
+use super::{DeployError, DeployRepository, Result, trailer};
 use crate::git::{Git, GitError};
 
 /// One revision as the deploy repository tells it.
@@ -50,11 +50,9 @@ impl DeployRepository {
     /// When the branch no longer contains what Naru left on it, this is [`DeployError::Rewritten`]: numbers would
     /// change their meaning.
     pub async fn history(&self, environment: &EnvironmentName) -> Result<Vec<RevisionCommit>> {
-        let head = self.head().await?;
-        if let Some(known) = self.left_at().await? {
-            self.check_contains(head.as_ref(), &known).await?;
-        }
-        match head {
+        let references = self.references().await?;
+        self.check_kept(&references).await?;
+        match references.main {
             Some(head) => revisions(&self.git, &head, environment).await,
             None => Ok(Vec::new()),
         }
@@ -87,11 +85,6 @@ impl DeployRepository {
         let Some((commit, render)) = answer.trim_end_matches('\n').split_once(' ') else { return Ok(None) };
         let commit = commit.parse().map_err(|_| unexpected("log", &answer))?;
         Ok(Some((commit, render.parse().ok())))
-    }
-
-    /// Whether the branch exists, for callers that only want to know.
-    pub async fn is_empty(&self) -> Result<bool> {
-        Ok(self.reference(MAIN).await?.is_none())
     }
 }
 

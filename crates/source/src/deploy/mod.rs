@@ -15,6 +15,7 @@ mod objects;
 mod read;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,40 +66,36 @@ impl DeployRepository {
         &self.git
     }
 
-    /// Makes the repository, empty, and sets what it accepts. Doing it again changes nothing that was pushed.
+    /// Makes the repository, empty. Doing it again changes nothing that was pushed.
     pub async fn create(&self) -> Result<()> {
         let main: BranchName = "main".parse().expect("a branch name");
         self.git.init_bare(&main).await?;
-        self.git
-            .configure(&[
-                ("receive.denyNonFastForwards", "true"),
-                ("receive.denyDeletes", "true"),
-                ("receive.fsckObjects", "true"),
-                ("receive.maxInputSize", "67108864"),
-                ("receive.advertisePushOptions", "false"),
-                // Naru's own references are neither shown nor pushed to.
-                ("transfer.hideRefs", "refs/naru"),
-            ])
-            .await?;
+        // A reference on disk whose objects are not would be a repository that is lost with the machine's power.
+        self.git.configure(&[("core.fsync", "committed"), ("core.fsyncMethod", "batch")]).await?;
         Ok(())
     }
 
     /// The commit of branch `main`; `None` when the branch does not exist.
     pub async fn head(&self) -> Result<Option<CommitId>> {
+        Ok(self.references().await?.main)
+    }
+
+    /// Where all references are, in one look.
+    async fn references(&self) -> Result<References> {
         if !self.git.exists().await {
             return Err(DeployError::Missing { project: self.project.clone() });
         }
-        let found = self.git.references(MAIN).await?;
-        Ok(found.into_iter().find(|reference| reference.name == MAIN).map(|reference| reference.object))
-    }
-
-    /// Where Naru left the branch, if it ever committed.
-    async fn left_at(&self) -> Result<Option<CommitId>> {
-        Ok(self.reference(LEFT_AT).await?.map(|reference| reference.object))
-    }
-
-    async fn reference(&self, name: &str) -> Result<Option<Reference>> {
-        Ok(self.git.references(name).await?.into_iter().find(|reference| reference.name == name))
+        let mut references = References::default();
+        for Reference { name, object } in self.git.references("refs/").await? {
+            match name.as_str() {
+                MAIN => references.main = Some(object),
+                LEFT_AT => references.left_at = Some(object),
+                _ => {
+                    references.others.insert(name, object);
+                }
+            }
+        }
+        Ok(references)
     }
 
     fn key(&self, environment: &EnvironmentName) -> EnvironmentKey {
@@ -107,6 +104,20 @@ impl DeployRepository {
 
     fn render_reference(environment: &EnvironmentName) -> String {
         format!("refs/naru/render/{environment}")
+    }
+}
+
+/// Where the references of a repository are.
+#[derive(Debug, Default)]
+struct References {
+    main: Option<CommitId>,
+    left_at: Option<CommitId>,
+    others: BTreeMap<String, CommitId>,
+}
+
+impl References {
+    fn render(&self, environment: &EnvironmentName) -> Option<&CommitId> {
+        self.others.get(&DeployRepository::render_reference(environment))
     }
 }
 

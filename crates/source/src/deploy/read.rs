@@ -5,7 +5,7 @@ use naru_model::workload::EnvironmentSpec;
 use naru_model::{CommitId, EnvironmentName, Problem};
 
 use super::objects::unexpected;
-use super::{DeployError, DeployRepository, Result, RevisionCommit};
+use super::{DeployError, DeployRepository, References, Result, RevisionCommit};
 use crate::git::{Entry, EntryKind, Git};
 
 /// How an environment stands in the deploy repository.
@@ -60,15 +60,16 @@ impl DeployRepository {
         Ok(manifest::diff(&from, &to))
     }
 
-    /// Fails with [`DeployError::Rewritten`] unless `known` is still on the first-parent line of `head`.
-    pub(super) async fn check_contains(&self, head: Option<&CommitId>, known: &CommitId) -> Result<()> {
-        let rewritten = || DeployError::Rewritten { missing: known.clone(), head: head.cloned() };
-        let head_id = head.ok_or_else(rewritten)?;
-        if head_id == known {
-            return Ok(());
-        }
-        let newer = first_parents(&self.git, known, head_id).await?;
-        if newer.is_some() { Ok(()) } else { Err(rewritten()) }
+    /// Fails with [`DeployError::Rewritten`] unless the branch still contains what Naru left on it, along first
+    /// parents.
+    pub(super) async fn check_kept(&self, references: &References) -> Result<()> {
+        let Some(known) = &references.left_at else { return Ok(()) };
+        let kept = match &references.main {
+            Some(head) => head == known || first_parents(&self.git, known, head).await?.is_some(),
+            None => false,
+        };
+        let rewritten = || DeployError::Rewritten { missing: known.clone(), head: references.main.clone() };
+        kept.then_some(()).ok_or_else(rewritten)
     }
 }
 

@@ -10,7 +10,7 @@ use naru_model::{CommitId, ConfigurationVersion, EnvironmentName, ReleaseNumber,
 
 use super::objects::{CommitText, NARU};
 use super::read::read_render;
-use super::{DeployError, DeployRepository, LEFT_AT, MAIN, Result, trailer};
+use super::{DeployError, DeployRepository, LEFT_AT, MAIN, References, Result, trailer};
 use crate::git::{GitError, ReferenceUpdate};
 
 /// What a commit says about itself.
@@ -40,7 +40,7 @@ pub struct Committed {
 /// What is about to be committed.
 struct Next<'a> {
     environment: &'a EnvironmentName,
-    head: Option<&'a CommitId>,
+    from: &'a References,
     files: &'a Files,
     render: &'a Files,
     spec: EnvironmentSpec,
@@ -60,18 +60,18 @@ impl DeployRepository {
         message: &Message,
         expected: Option<&CommitId>,
     ) -> Result<Committed> {
-        let head = self.expect_head(expected).await?;
-        let head = head.as_ref();
-        let (ours, base) = match head {
-            Some(head) => {
-                (self.read_environment(head, environment).await?, self.base(head, environment).await?)
-            }
+        let from = self.expect_head(expected).await?;
+        let (ours, base) = match &from.main {
+            Some(head) => tokio::try_join!(
+                self.read_environment(head, environment),
+                self.base(&from, head, environment)
+            )?,
             None => (None, None),
         };
         if ours.is_none() && base.is_some() && !message.recreate {
             return Err(DeployError::Removed { environment: environment.clone() });
         }
-        if let (Some(head), Some(_)) = (head, &ours)
+        if let Some(head) = &from.main
             && ours.as_ref() == Some(render)
             && base.as_ref() == Some(render)
         {
@@ -85,7 +85,7 @@ impl DeployRepository {
         };
         let spec = manifest::parse_of(&self.key(environment), &merged).map_err(DeployError::Refused)?;
         let changed = ours.as_ref() != Some(&merged);
-        let next = Next { environment, head, files: &merged, render, spec, message };
+        let next = Next { environment, from: &from, files: &merged, render, spec, message };
         Ok(Committed { head: self.commit(next, changed).await?, changed })
     }
 
@@ -98,9 +98,9 @@ impl DeployRepository {
         message: &Message,
         expected: Option<&CommitId>,
     ) -> Result<Committed> {
-        let head = self.expect_head(expected).await?;
+        let from = self.expect_head(expected).await?;
         let no_folder = || DeployError::NoFolder { environment: environment.clone(), commit: commit.clone() };
-        let Some(head) = head.as_ref() else { return Err(no_folder()) };
+        let Some(head) = &from.main else { return Err(no_folder()) };
         let revision = self.revision_at(head, environment, commit).await?;
         let files = self.read_environment(commit, environment).await?.ok_or_else(no_folder)?;
         let spec = manifest::parse_of(&self.key(environment), &files).map_err(DeployError::Refused)?;
@@ -110,32 +110,35 @@ impl DeployRepository {
             .unwrap_or_else(|| files.clone());
         let ours = self.read_environment(head, environment).await;
         let changed = !matches!(ours, Ok(Some(ours)) if ours == files);
-        if !changed && self.base(head, environment).await?.as_ref() == Some(&render) {
+        if !changed && self.base(&from, head, environment).await?.as_ref() == Some(&render) {
             return Ok(Committed { head: head.clone(), changed: false });
         }
-        let next = Next { environment, head: Some(head), files: &files, render: &render, spec, message };
+        let next = Next { environment, from: &from, files: &files, render: &render, spec, message };
         Ok(Committed { head: self.commit(next, changed).await?, changed })
     }
 
-    /// Where the branch is, if that is where the caller saw it and nobody rewrote it.
-    async fn expect_head(&self, expected: Option<&CommitId>) -> Result<Option<CommitId>> {
-        let head = self.head().await?;
-        if let Some(known) = self.left_at().await? {
-            self.check_contains(head.as_ref(), &known).await?;
+    /// Where the references are, if the branch is where the caller saw it and nobody rewrote it.
+    async fn expect_head(&self, expected: Option<&CommitId>) -> Result<References> {
+        let references = self.references().await?;
+        self.check_kept(&references).await?;
+        if references.main.as_ref() != expected {
+            return Err(DeployError::Stale { expected: expected.cloned(), found: references.main });
         }
-        if head.as_ref() != expected {
-            return Err(DeployError::Stale { expected: expected.cloned(), found: head });
-        }
-        Ok(head)
+        Ok(references)
     }
 
     /// What Naru rendered last, as the branch tells it; or else as its own reference does.
-    async fn base(&self, head: &CommitId, environment: &EnvironmentName) -> Result<Option<Files>> {
+    async fn base(
+        &self,
+        from: &References,
+        head: &CommitId,
+        environment: &EnvironmentName,
+    ) -> Result<Option<Files>> {
         if let Some((commit, render)) = self.last_of_naru(head, environment).await? {
             return self.render_of(&commit, render.as_ref(), environment).await;
         }
-        match self.reference(&Self::render_reference(environment)).await? {
-            Some(kept) => read_render(&self.git, &kept.object, environment).await.map(Some),
+        match from.render(environment) {
+            Some(kept) => read_render(&self.git, kept, environment).await.map(Some),
             None => Ok(None),
         }
     }
@@ -159,46 +162,44 @@ impl DeployRepository {
     /// Stores everything, then moves the three references at once.
     async fn commit(&self, next: Next<'_>, changed: bool) -> Result<CommitId> {
         let environment = next.environment;
-        let render_reference = Self::render_reference(environment);
-        let render_before = self.reference(&render_reference).await?.map(|reference| reference.object);
-        let left_before = self.left_at().await?;
+        let (head, render_before) = (next.from.main.as_ref(), next.from.render(environment));
         let objects = self.store(&[next.files, next.render]).await?;
-
-        let tree = self.folder(next.render, &objects).await?;
+        let (tree, root, before) = tokio::try_join!(
+            self.folder(next.render, &objects),
+            async {
+                let folder = self.folder(next.files, &objects).await?;
+                self.root_with(head, environment, &folder).await
+            },
+            self.count_revisions(head, environment),
+        )?;
         let text = CommitText { author: NARU, message: format!("Render {environment}\n") };
-        let render = self.commit_object(&tree, render_before.as_ref(), text).await?;
-
-        let revision = match next.head {
-            Some(head) => self.count_revisions(head, environment).await?,
-            None => 0,
-        };
-        let folder = self.folder(next.files, &objects).await?;
-        let root = self.root_with(next.head, environment, &folder).await?;
+        let render = self.commit_object(&tree, render_before, text).await?;
         let author = next.message.author.as_deref().map_or(NARU.to_owned(), plain_name);
-        let number = RevisionNumber(revision + u32::from(changed));
+        let number = RevisionNumber(before + u32::from(changed));
         let text = CommitText { author: &author, message: commit_message(&next, &render, number) };
-        let commit = self.commit_object(&root, next.head, text).await?;
+        let commit = self.commit_object(&root, head, text).await?;
 
-        let move_to = |name: &str, old: Option<CommitId>, new: &CommitId| ReferenceUpdate {
+        let move_to = |name: &str, old: Option<&CommitId>, new: &CommitId| ReferenceUpdate {
             name: name.to_owned(),
-            old,
+            old: old.cloned(),
             new: Some(new.clone()),
         };
         let updates = [
-            move_to(MAIN, next.head.cloned(), &commit),
-            move_to(LEFT_AT, left_before, &commit),
-            move_to(&render_reference, render_before, &render),
+            move_to(MAIN, head, &commit),
+            move_to(LEFT_AT, next.from.left_at.as_ref(), &commit),
+            move_to(&Self::render_reference(environment), render_before, &render),
         ];
         match self.git.update_refs("git.deploy.commit", &updates).await {
             Ok(()) => Ok(commit),
             Err(GitError::Moved { .. }) => {
-                Err(DeployError::Stale { expected: next.head.cloned(), found: self.head().await? })
+                Err(DeployError::Stale { expected: head.cloned(), found: self.head().await? })
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn count_revisions(&self, head: &CommitId, environment: &EnvironmentName) -> Result<u32> {
+    async fn count_revisions(&self, head: Option<&CommitId>, environment: &EnvironmentName) -> Result<u32> {
+        let Some(head) = head else { return Ok(0) };
         let arguments = ["rev-list", "--count", "--first-parent", head.as_str(), "--", environment.as_str()];
         let answer = self.git.read(&arguments).await?;
         Ok(String::from_utf8_lossy(&answer).trim().parse().unwrap_or_default())
@@ -207,8 +208,12 @@ impl DeployRepository {
 
 fn commit_message(next: &Next<'_>, render: &CommitId, revision: RevisionNumber) -> String {
     let subject: String = next.message.subject.chars().filter(|c| !c.is_control()).take(120).collect();
-    let subject = if subject.trim().is_empty() { format!("Render {}", next.environment) } else { subject };
-    let mut text = format!("{}\n\n", subject.trim());
+    // The subject must not look like a trailer.
+    let subject = subject.trim().trim_start_matches("Naru-");
+    let mut text = match subject {
+        "" => format!("Render {}\n\n", next.environment),
+        subject => format!("{subject}\n\n"),
+    };
     let mut line = |key: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(text, "{key}: {value}");
     };

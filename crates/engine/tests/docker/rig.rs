@@ -261,7 +261,7 @@ impl Drop for Rig {
             run_quietly(&self.podman, &["network", "rm", "--force", network]);
         }
         run_quietly(&self.podman, &["volume", "rm", "--all", "--force"]);
-        let _ = Command::new("umount").arg(self.folder.path().join("engine/storage/overlay")).output();
+        unmount_below(self.folder.path());
         if let Some(run) = run_folder(&self.podman) {
             let _ = std::fs::remove_dir_all(run);
         }
@@ -292,6 +292,15 @@ fn random_instance() -> InstanceId {
     let name = tempfile::Builder::new().prefix("").rand_bytes(12).tempdir().unwrap();
     let text = format!("{}{:?}", name.path().display(), Instant::now());
     naru_model::Digest::of(text.as_bytes()).short().parse().unwrap()
+}
+
+/// Podman leaves a mount on its storage, and killed builds leave theirs.
+fn unmount_below(folder: &Path) {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let points = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
+    for point in points.filter(|point| Path::new(point).starts_with(folder)) {
+        let _ = Command::new("umount").arg(point).output();
+    }
 }
 
 fn run_folder(podman: &PodmanEnvironment) -> Option<PathBuf> {

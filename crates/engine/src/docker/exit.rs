@@ -7,9 +7,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use naru_model::job::ExitReason;
 
 use super::api::State;
+use super::container::why_not_started;
 
 /// Why the container `id` ended. `memory_bytes` is its memory limit, 0 for none.
 pub(crate) async fn reason(id: &str, state: &State, memory_bytes: u64) -> ExitReason {
+    // Docker keeps why a container could not be started.
+    let error = state.error.as_deref().filter(|error| !error.is_empty() && state.started_at.is_none());
+    if let Some(error) = error {
+        return ExitReason::NotStarted { why: why_not_started(error) };
+    }
     if memory_bytes > 0 && (state.oom_killed || (state.exit_code == 137 && kernel_killed(id).await)) {
         return ExitReason::OutOfMemory { limit_bytes: memory_bytes };
     }
@@ -85,6 +91,14 @@ mod tests {
             b"6,1,2,-;oom-kill:constraint=CONSTRAINT_NONE,task_memcg=/libpod-abc",
             "abc"
         ));
+    }
+
+    #[tokio::test]
+    async fn what_never_started_did_not_exit() {
+        let error = Some("runc create failed: exec: \"/x\": no such file or directory: unknown".to_owned());
+        let state = State { exit_code: 127, error, ..State::default() };
+        let why = "exec: \"/x\": no such file or directory".to_owned();
+        assert_eq!(reason("x", &state, 0).await, ExitReason::NotStarted { why });
     }
 
     #[tokio::test]

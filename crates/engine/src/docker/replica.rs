@@ -309,12 +309,7 @@ impl Replicas {
             return Ok(Some(state.clone()));
         }
         let Some(seen) = self.containers.inspect(&listed.id).await? else { return Ok(None) };
-        let reason = match seen.state.error.as_deref().filter(|error| !error.is_empty()) {
-            Some(error) if seen.state.started_at.is_none() => {
-                ExitReason::NotStarted { why: container::why_not_started(error) }
-            }
-            _ => exit::reason(&seen.id, &seen.state, labels.limits.memory_bytes).await,
-        };
+        let reason = exit::reason(&seen.id, &seen.state, labels.limits.memory_bytes).await;
         let lines = logs::last_lines(&self.containers, &seen, LAST_LINES).await;
         let state = ReplicaState::Exited {
             reason,

@@ -159,6 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "runs the script that git would run")]
     fn a_hook_script_passes_hostile_arguments_on_as_they_are() {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("hook");

@@ -1,5 +1,7 @@
 //! Real git against real repositories in temporary folders.
 
+#![allow(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
+
 #[path = "source/deploy.rs"]
 mod deploy;
 #[path = "source/git.rs"]

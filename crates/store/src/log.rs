@@ -189,10 +189,29 @@ impl LogStore {
         blocking(move || stream.append(&records)).await
     }
 
-    /// Says that nothing more will be added: followers end when they have read everything.
+    /// Says that nothing more will be added: followers end when they have read everything. Adding something after all
+    /// takes it back.
     pub async fn finish(&self, stream: &LogStream) -> Result<()> {
         let stream = self.stream(stream);
         blocking(move || stream.finish()).await
+    }
+
+    /// The place after the newest record.
+    pub async fn end(&self, stream: &LogStream) -> Result<Cursor> {
+        let stream = self.stream(stream);
+        blocking(move || stream.end()).await
+    }
+
+    /// Keeps a few bytes beside the stream, replacing what was there, for whoever writes it. They go with the stream.
+    pub async fn keep_note(&self, stream: &LogStream, note: Vec<u8>) -> Result<()> {
+        let stream = self.stream(stream);
+        blocking(move || stream.keep_note(&note)).await
+    }
+
+    /// What was kept last; `None` when nothing was.
+    pub async fn note(&self, stream: &LogStream) -> Result<Option<Vec<u8>>> {
+        let stream = self.stream(stream);
+        blocking(move || stream.note()).await
     }
 
     /// Up to `limit` records from `cursor` on (at most about 1 MiB of them). A cursor whose records were rotated away

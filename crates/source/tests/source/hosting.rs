@@ -14,6 +14,7 @@ use naru_model::effect::Unobserved;
 use naru_model::{Clock, ProjectName, Timestamp};
 use naru_source::git::ReferenceUpdate;
 use naru_source::{Hosting, HostingSettings, SourceRepositories};
+use naru_store::trigger::TriggerState::{Accepted, Rejected};
 use naru_store::trigger::{NewTrigger, Trigger, TriggerKind, TriggerState};
 use naru_store::{Store, Topic};
 use tempfile::TempDir;
@@ -432,7 +433,6 @@ async fn a_deploy_repository_asks_its_hook_and_takes_fast_forwards_only() {
     person(&mine, &["push", "--force", "deploy", "main"]).await.unwrap_err();
     person(&mine, &["push", "deploy", ":main"]).await.unwrap_err();
     let states: Vec<_> = host.ledger().await.into_iter().map(|(_, state, _)| state).collect();
-    use TriggerState::{Accepted, Rejected};
     assert_eq!(states, [Rejected, Rejected, Rejected, Accepted]);
     person(&mine, &["push", "--quiet", "origin", "main"]).await.unwrap();
 }

@@ -19,6 +19,7 @@ const CHUNK_BYTES: u64 = 256 << 10;
 const PAGE_LIMIT_BYTES: u64 = 1 << 20;
 const FOLLOW_PAGE: usize = 500;
 const ENDED: &str = "ended";
+const NOTE: &str = "note";
 
 pub(super) struct Stream {
     folder: PathBuf,
@@ -65,6 +66,10 @@ impl Stream {
             }
         }
         self.write(&mut state, &batch)?;
+        if state.ended && !batch.is_empty() {
+            std::fs::remove_file(self.folder.join(ENDED))?;
+            state.ended = false;
+        }
         state.full |= !complete;
         drop(state);
         self.changed.send_modify(|change| *change += 1);
@@ -87,6 +92,30 @@ impl Stream {
         drop(state);
         self.changed.send_modify(|change| *change += 1);
         Ok(())
+    }
+
+    pub(super) fn end(&self) -> Result<Cursor> {
+        Ok(Cursor(self.load()?.end()))
+    }
+
+    pub(super) fn keep_note(&self, note: &[u8]) -> Result<()> {
+        let state = self.load()?;
+        if !state.retired {
+            std::fs::create_dir_all(&self.folder)?;
+            let next = self.folder.join("note.next");
+            std::fs::write(&next, note)?;
+            std::fs::rename(&next, self.folder.join(NOTE))?;
+        }
+        drop(state);
+        Ok(())
+    }
+
+    pub(super) fn note(&self) -> Result<Option<Vec<u8>>> {
+        match std::fs::read(self.folder.join(NOTE)) {
+            Ok(note) => Ok(Some(note)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The stream was deleted.

@@ -1,0 +1,553 @@
+//! Every command and option, as clap reads them. The help texts here are the reference: `docs/reference/cli.md` is
+//! generated from them.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use naru_model::authorise::Permission;
+use naru_model::{
+    BranchName, EnvironmentName, ProjectName, ReleaseNumber, RevisionNumber, RunNumber, SecretName,
+    ServiceName, VariableName,
+};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "naru",
+    version,
+    about = "The landing where code becomes a running service",
+    long_about = "The landing where code becomes a running service: push, and a moment later the change is a healthy, \
+                  reversible release.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  naru login http://127.0.0.1:7070            log in once
+  naru project create shop                    make a project, then push to the address it prints
+  naru status -p shop                         how far is my push?
+  naru env set GREETING=hello -p shop         change a variable: a new revision of the same release
+  naru rollback -p shop --wait                return to the revision before
+
+Inside a git repository whose remote is a project here, --project can be left out.
+
+Exit codes: 0 worked, 1 failed, 2 wrong command line, 3 denied, 4 missing, 5 conflict, 6 server unreachable"
+)]
+pub(crate) struct Cli {
+    /// Prints the server's answer as JSON; errors too.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which project.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct InProject {
+    /// The project. Without it: NARU_PROJECT, else the git remote of this folder.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) project: Option<ProjectName>,
+}
+
+/// Which environment of which project.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct InEnvironment {
+    #[command(flatten)]
+    pub(crate) project: InProject,
+    /// The environment. Without it: NARU_ENVIRONMENT, else production.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) environment: Option<EnvironmentName>,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Paging {
+    /// How many at most.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) limit: u32,
+    /// Goes on after this one: what the page before ended with.
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<String>,
+}
+
+/// Whether to follow what was asked for.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Waiting {
+    /// Waits until the revision has all the traffic, and fails when it does not get there.
+    #[arg(long, short)]
+    pub(crate) wait: bool,
+    /// Waits this long at most, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
+}
+
+impl Waiting {
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Logs in and remembers the token.
+    #[command(after_help = "Examples:
+  naru login http://127.0.0.1:7070                       asks for login and password
+  naru login --setup-link 'http://127.0.0.1:7070/setup?token=…'   makes the first administrator
+  naru login https://naru.example.com --token-stdin < token       in CI
+
+The token is kept in the user's configuration folder, readable by its owner only. NARU_URL and NARU_TOKEN come first.")]
+    Login(Login),
+    /// Revokes the remembered token and forgets it.
+    Logout,
+    /// Says who is logged in, and where.
+    Whoami,
+    /// Makes, lists and revokes tokens.
+    #[command(subcommand)]
+    Token(Token),
+    /// Creates, lists, shows and deletes projects.
+    #[command(subcommand)]
+    Project(Project),
+    /// What asked for runs, and what became of it.
+    #[command(subcommand)]
+    Trigger(Trigger),
+    /// Runs of the pipeline, their steps and logs.
+    #[command(subcommand)]
+    Run(Run),
+    /// What successful runs made.
+    #[command(subcommand)]
+    Release(Release),
+    /// The places where a project runs.
+    #[command(subcommand)]
+    Environment(Environment),
+    /// What was delivered to an environment, commit by commit.
+    #[command(subcommand)]
+    Revision(Revision),
+    /// Delivers a release to an environment.
+    #[command(after_help = "Examples:
+  naru deploy -p shop --wait             the newest release to production
+  naru deploy 41 -p shop -e staging      release 41 to staging
+
+A release in quarantine is lifted from it by deploying it by hand.")]
+    Deploy(Deploy),
+    /// Returns to an earlier revision, with its configuration and secrets.
+    #[command(after_help = "Examples:
+  naru rollback -p shop --wait           the revision that served before
+  naru rollback 12 -p shop               revision 12
+
+The rollback is a new commit in the deploy repository. The revision that is left goes into quarantine: nothing brings it
+back by itself.")]
+    Rollback(Rollback),
+    /// Variables of an environment.
+    #[command(subcommand)]
+    Env(Env),
+    /// Secrets of an environment or of the pipeline.
+    #[command(subcommand)]
+    Secret(Secret),
+    /// How far the newest change is: trigger → run → image → release → rollout → live.
+    #[command(after_help = "Examples:
+  naru status -p shop
+  naru status -p shop --watch            follows until it is live or stopped
+
+● done   ◐ moving   ■ failed   ○ waiting   – skipped")]
+    Status(Status),
+    /// What the services of an environment print.
+    #[command(after_help = "Examples:
+  naru logs -p shop -f                   follow all services
+  naru logs web -p shop -e staging       one service")]
+    Logs(Logs),
+    /// Prints where an environment can be reached, and opens a browser if there is one.
+    Open(Open),
+    /// Who changed what.
+    Audit(Audit),
+    /// Writes a completion script for a shell.
+    #[command(after_help = "Examples:
+  naru completions bash > /etc/bash_completion.d/naru
+  naru completions zsh > ~/.zfunc/_naru")]
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The server. Without it: NARU_URL, else the one of the last login.
+    pub(crate) url: Option<String>,
+    /// The one-time link that the first start printed: makes the first administrator.
+    #[arg(long, value_name = "LINK", conflicts_with_all = ["url", "token_stdin"])]
+    pub(crate) setup_link: Option<String>,
+    /// The login name; asked for without it.
+    #[arg(long = "login", value_name = "NAME", conflicts_with = "token_stdin")]
+    pub(crate) name: Option<String>,
+    /// Reads a token from standard input instead of a password.
+    #[arg(long)]
+    pub(crate) token_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Makes a token and prints it once.
+    #[command(after_help = "Examples:
+  naru token create laptop
+  naru token create ci -p shop --permission push-source --lasts 90d")]
+    Create(TokenCreate),
+    /// Lists your tokens, newest first.
+    List(Paging),
+    /// Revokes a token.
+    Revoke {
+        /// The token's id.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreate {
+    /// What the token is called.
+    pub(crate) label: String,
+    /// Binds the token to one project.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) project: Option<ProjectName>,
+    /// What a token bound to a project may do; can be given more than once. Without it: read.
+    #[arg(long, value_parser = permission, requires = "project", value_name = "PERMISSION",
+        help = "What a token bound to a project may do; can be given more than once: read, push-source, push-deploy, \
+                push-image, run, deploy, administer. Without it: read")]
+    pub(crate) permission: Vec<Permission>,
+    /// How long it lives, such as 12h or 90d. Without it: until it is revoked.
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) lasts: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Project {
+    /// Creates a project with its two repositories.
+    Create {
+        /// Lower-case letters, digits and single hyphens, at most 40 characters.
+        name: ProjectName,
+        /// The branch that is delivered to production.
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        branch: BranchName,
+    },
+    /// Lists projects by name.
+    List(Paging),
+    /// Shows a project.
+    Show {
+        /// Which. Without it: NARU_PROJECT, else the git remote of this folder.
+        name: Option<ProjectName>,
+    },
+    /// Stops everything of a project and removes it, with its repositories and volumes.
+    Delete {
+        /// Which.
+        name: ProjectName,
+        /// The name once more; asked for without it.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trigger {
+    /// Lists triggers, newest first.
+    List {
+        #[command(flatten)]
+        place: InProject,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Asks for the same again.
+    Replay {
+        /// The trigger's id.
+        id: String,
+        #[command(flatten)]
+        place: InProject,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Run {
+    /// Lists runs, newest first.
+    List {
+        #[command(flatten)]
+        place: InProject,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Shows a run with its steps.
+    Show {
+        /// The run's number. Without it: the newest.
+        number: Option<RunNumber>,
+        #[command(flatten)]
+        place: InProject,
+    },
+    /// Prints what the steps of a run printed.
+    #[command(after_help = "Examples:
+  naru run logs -p shop -f               follow the newest run
+  naru run logs 12 -p shop --step test")]
+    Logs {
+        /// The run's number. Without it: the newest.
+        number: Option<RunNumber>,
+        #[command(flatten)]
+        place: InProject,
+        /// Only this step.
+        #[arg(long, value_name = "NAME")]
+        step: Option<String>,
+        /// Goes on until the run is over.
+        #[arg(long, short)]
+        follow: bool,
+        /// Puts the time before each line.
+        #[arg(long, short)]
+        times: bool,
+    },
+    /// Stops a run with all its processes.
+    Cancel {
+        /// The run's number.
+        number: RunNumber,
+        #[command(flatten)]
+        place: InProject,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Release {
+    /// Lists releases, newest first.
+    List {
+        #[command(flatten)]
+        place: InProject,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Shows a release with its images.
+    Show {
+        /// The release's number. Without it: the newest.
+        number: Option<ReleaseNumber>,
+        #[command(flatten)]
+        place: InProject,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Environment {
+    /// Lists environments by name.
+    List(InProject),
+    /// Shows how an environment is.
+    Show(InEnvironment),
+    /// Makes an environment before its first release, for example to give it secrets.
+    Create {
+        /// Its name.
+        name: EnvironmentName,
+        #[command(flatten)]
+        place: InProject,
+        /// The branch whose releases are delivered to it by themselves.
+        #[arg(long, value_name = "NAME")]
+        branch: Option<BranchName>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Revision {
+    /// Lists revisions, newest first.
+    List {
+        #[command(flatten)]
+        place: InEnvironment,
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Shows a revision.
+    Show {
+        /// The revision's number.
+        number: RevisionNumber,
+        #[command(flatten)]
+        place: InEnvironment,
+    },
+    /// Shows what a revision changed in the manifests.
+    Diff {
+        /// The revision's number.
+        number: RevisionNumber,
+        #[command(flatten)]
+        place: InEnvironment,
+        /// Compares with this revision instead of the one before.
+        #[arg(long, value_name = "NUMBER")]
+        from: Option<RevisionNumber>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The release's number. Without it: the newest of the environment's branch.
+    pub(crate) release: Option<ReleaseNumber>,
+    #[command(flatten)]
+    pub(crate) place: InEnvironment,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The revision's number. Without it: the newest earlier one that has served and is not in quarantine.
+    pub(crate) revision: Option<RevisionNumber>,
+    #[command(flatten)]
+    pub(crate) place: InEnvironment,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Env {
+    /// Sets variables: one new revision for all of them.
+    #[command(after_help = "Examples:
+  naru env set GREETING=hello LOG_LEVEL=debug -p shop --wait
+
+Values on the command line can be seen by other users of the machine: passwords belong into `naru secret set`.")]
+    Set {
+        /// Pairs of a name and a value.
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = pair)]
+        pairs: Vec<(VariableName, String)>,
+        #[command(flatten)]
+        place: InEnvironment,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Lists variables by name.
+    List(InEnvironment),
+    /// Unsets variables: one new revision for all of them.
+    Unset {
+        /// Names.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<VariableName>,
+        #[command(flatten)]
+        place: InEnvironment,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Sets a secret. The value is read from standard input, or typed unseen; never from the command line.
+    #[command(after_help = "Examples:
+  naru secret set DATABASE_URL -p shop            asks for the value
+  naru secret set TLS_KEY -p shop < key.pem       reads it from a file
+  naru secret set NPM_TOKEN -p shop --pipeline    for the steps of the pipeline")]
+    Set {
+        /// The secret's name: the variable that the service sees.
+        name: SecretName,
+        #[command(flatten)]
+        place: InEnvironment,
+        /// For the steps of the pipeline instead of an environment.
+        #[arg(long, conflicts_with = "environment")]
+        pipeline: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Lists names and versions. Values cannot be read back.
+    List {
+        #[command(flatten)]
+        place: InEnvironment,
+        /// Those of the pipeline instead of an environment.
+        #[arg(long, conflicts_with = "environment")]
+        pipeline: bool,
+    },
+    /// Unsets a secret.
+    Unset {
+        /// The secret's name.
+        name: SecretName,
+        #[command(flatten)]
+        place: InEnvironment,
+        /// One of the pipeline instead of an environment.
+        #[arg(long, conflicts_with = "environment")]
+        pipeline: bool,
+        /// Also revokes every version: a rollback cannot bring one back.
+        #[arg(long)]
+        revoke: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) place: InEnvironment,
+    /// Follows until the change is live (exit code 0) or stopped (1).
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Only this service.
+    pub(crate) service: Option<ServiceName>,
+    #[command(flatten)]
+    pub(crate) place: InEnvironment,
+    /// Goes on with what is printed later.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Puts the time before each line.
+    #[arg(long, short)]
+    pub(crate) times: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Open {
+    #[command(flatten)]
+    pub(crate) place: InEnvironment,
+    /// Only prints.
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn pair(text: &str) -> Result<(VariableName, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let name = name.parse().map_err(|error: naru_model::NameError| error.to_string())?;
+    Ok((name, value.to_owned()))
+}
+
+fn permission(text: &str) -> Result<Permission, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
+        "expected read, push-source, push-deploy, push-image, run, deploy or administer".to_owned()
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number and s, m, h or d, such as 12h".to_owned();
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        assert_eq!(duration("90d"), Ok(Duration::from_hours(90 * 24)));
+        for bad in ["", "d", "0d", "-1h", "1w", "1시", "99999999999999999999d", "18446744073709551615d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pairs_keep_everything_after_the_first_equals_sign() {
+        let (name, value) = pair("URL=postgres://a?b=c").unwrap();
+        assert_eq!((name.as_str(), value.as_str()), ("URL", "postgres://a?b=c"));
+        assert_eq!(pair("EMPTY=").unwrap().1, "");
+        for bad in ["URL", "=x", "a b=c", "1A=b"] {
+            assert!(pair(bad).is_err(), "{bad}");
+        }
+    }
+}

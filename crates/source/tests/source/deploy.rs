@@ -94,7 +94,7 @@ pub(crate) async fn clone(data: &TempDir, repository: &DeployRepository) -> Temp
     clone
 }
 
-pub(crate) async fn edit(clone: &Path, file: &str, from: &str, to: &str) {
+pub(crate) fn edit(clone: &Path, file: &str, from: &str, to: &str) {
     let path = clone.join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{text}");
@@ -148,7 +148,7 @@ async fn a_persons_commit_is_a_revision_and_survives_the_next_render() {
     let (data, repository) = repository().await;
     deploy(&repository, 1).await;
     let clone = clone(&data, &repository).await;
-    edit(clone.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3").await;
+    edit(clone.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3");
     commit_and_push(clone.path(), "Three replicas for the weekend").await.unwrap();
     let made = deploy(&repository, 2).await;
     assert_eq!(replicas(&repository, &made.head).await, 3);
@@ -187,7 +187,7 @@ async fn a_field_that_both_changed_blocks_and_changes_nothing() {
     let (data, repository) = repository().await;
     deploy(&repository, 1).await;
     let clone = clone(&data, &repository).await;
-    edit(clone.path(), "production/deployment-web.yaml", "value: info", "value: debug").await;
+    edit(clone.path(), "production/deployment-web.yaml", "value: info", "value: debug");
     commit_and_push(clone.path(), "Debug").await.unwrap();
     let head = repository.head().await.unwrap();
     let theirs = render(&spec(2, "warn"));
@@ -204,7 +204,7 @@ async fn a_stale_caller_is_told_so_and_loses_nothing() {
     let (data, repository) = repository().await;
     let seen = deploy(&repository, 1).await.head;
     let clone = clone(&data, &repository).await;
-    edit(clone.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 4").await;
+    edit(clone.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 4");
     commit_and_push(clone.path(), "Four").await.unwrap();
     let theirs = render(&spec(2, "info"));
     let error = repository.commit_render(&production(), &theirs, &message(2), Some(&seen)).await.unwrap_err();
@@ -233,7 +233,7 @@ async fn rolling_back_brings_back_the_edits_of_that_time_and_their_base() {
     let (data, repository) = repository().await;
     deploy(&repository, 1).await;
     let clone = clone(&data, &repository).await;
-    edit(clone.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3").await;
+    edit(clone.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3");
     commit_and_push(clone.path(), "Three").await.unwrap();
     let wanted = repository.head().await.unwrap().unwrap();
     let bad = deploy(&repository, 2).await.head;

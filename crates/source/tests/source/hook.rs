@@ -92,7 +92,7 @@ impl Guarded {
 #[tokio::test]
 async fn an_edit_by_hand_is_accepted() {
     let guarded = guarded(AllowedEnvironments::Only(BTreeSet::from([production()]))).await;
-    edit(guarded.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3").await;
+    edit(guarded.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3");
     std::fs::write(guarded.path().join("README.md"), "notes").unwrap();
     guarded.commit_and_push("Three").await.unwrap();
     let Observed::Present(newest) = guarded.repository.observe(&production()).await.unwrap() else {
@@ -108,7 +108,7 @@ async fn an_edit_by_hand_is_accepted() {
 async fn manifests_that_are_not_honoured_come_back_with_five_fields() {
     let guarded = guarded(AllowedEnvironments::All).await;
     let file = "production/deployment-web.yaml";
-    edit(guarded.path(), file, "      containers:", "      hostNetwork: true\n      containers:").await;
+    edit(guarded.path(), file, "      containers:", "      hostNetwork: true\n      containers:");
     let said = guarded.refused("Out").await;
     let remote: Vec<&str> =
         said.lines().filter_map(|line| line.strip_prefix("remote: ")).map(str::trim_end).collect();
@@ -133,7 +133,7 @@ async fn manifests_that_are_not_honoured_come_back_with_five_fields() {
         ("metadata:", "metadata:\n  namespace: other", "metadata.namespace"),
         ("kind: Deployment", "kind: [", "deployment-web.yaml"),
     ] {
-        edit(guarded.path(), file, from, to).await;
+        edit(guarded.path(), file, from, to);
         let said = guarded.refused("Out").await;
         assert!(said.contains(expected) && said.contains("code: manifest.refused"), "{said}");
     }
@@ -169,7 +169,7 @@ async fn links_and_names_that_git_could_take_for_its_own_are_refused() {
 #[tokio::test]
 async fn only_main_goes_only_forward() {
     let guarded = guarded(AllowedEnvironments::All).await;
-    edit(guarded.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3").await;
+    edit(guarded.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3");
     work_git(guarded.path(), &["commit", "--quiet", "--all", "--message", "Three"]).await.unwrap();
     let said = guarded.push(&["push", "origin", "HEAD:refs/heads/other"]).await.unwrap_err();
     assert!(said.contains("code: deploy.refused-branch"), "{said}");
@@ -214,7 +214,7 @@ async fn force_and_deletion_are_refused_by_the_hook_too() {
 async fn rights_go_by_folder_and_narus_trailers_are_narus() {
     let staging = "staging".parse().unwrap();
     let guarded = guarded(AllowedEnvironments::Only(BTreeSet::from([staging]))).await;
-    edit(guarded.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3").await;
+    edit(guarded.path(), "production/deployment-web.yaml", "replicas: 2", "replicas: 3");
     let said = guarded.refused("Three").await;
     assert!(
         said.contains("you may not change `production`") && said.contains("code: deploy.not-allowed"),

@@ -6,6 +6,8 @@
 mod deploy;
 #[path = "source/git.rs"]
 mod git;
+#[path = "source/hook.rs"]
+mod hook;
 #[path = "source/hosting.rs"]
 mod hosting;
 #[path = "source/support.rs"]

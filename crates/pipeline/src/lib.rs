@@ -9,7 +9,6 @@ mod collect;
 mod intake;
 mod job;
 mod pass;
-mod queries;
 mod sweep;
 
 use std::path::PathBuf;
@@ -27,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 pub use admission::{Admission, OfMachine, Room};
 pub use collect::Collectors;
 pub use pass::{PassError, reconcile};
-pub use queries::{RunDetail, cancel, show_run};
 
 /// How often everything is looked at when nothing rings.
 const RESYNC: Duration = Duration::from_secs(30);

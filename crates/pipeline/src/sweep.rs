@@ -1,7 +1,9 @@
 //! Jobs that nobody wants any more: their run is over, or gone with its project.
 
+use std::collections::BTreeSet;
+
 use naru_engine::StepError;
-use naru_model::job::JobScope;
+use naru_model::job::{JobKey, JobScope};
 use naru_store::StoreError;
 
 use crate::Context;
@@ -22,9 +24,17 @@ pub(crate) async fn sweep(cx: &Context) -> Result<(), SweepError> {
         if cx.store.run(project, *number).await?.is_some_and(|run| !run.cleared) {
             continue;
         }
-        for job in cx.engine.observe_jobs(&scope).await? {
-            tracing::info!(job = %job.key, "a job that nobody wants is stopped");
-            cx.engine.stop_job(&job.key).await?;
+        let mut keys: BTreeSet<JobKey> =
+            cx.engine.observe_jobs(&scope).await?.into_iter().map(|job| job.key).collect();
+        // What was only half made is not shown as a job, but the engine says that the scope has something left.
+        for step in cx.store.run_steps(project, *number).await? {
+            let key =
+                |attempt| JobKey { scope: scope.clone(), name: step.name.job_name().to_string(), attempt };
+            keys.extend((1..=step.attempt).map(key));
+        }
+        for key in keys {
+            tracing::info!(job = %key, "what is left of a job that nobody wants is removed");
+            cx.engine.stop_job(&key).await?;
         }
     }
     Ok(())

@@ -38,9 +38,9 @@ async fn a_green_run_makes_a_release() {
 
     insta::assert_snapshot!(h.story(1).await, @r"
     run 1 succeeded
+      build:web succeeded (attempt 1, exited with code 0)
       lint succeeded (attempt 1, exited with code 0)
       test succeeded (attempt 1, exited with code 0)
-      build:web succeeded (attempt 1, exited with code 0)
     ");
     assert_eq!(h.started(), ["shop-run-1-lint-1", "shop-run-1-test-1", "shop-run-1-build-web-1"]);
     assert_eq!(h.log(1, "test").await, ["running 3 tests", "ok"]);
@@ -90,9 +90,9 @@ async fn a_failing_step_skips_the_rest_and_keeps_its_log() {
     h.until_cleared(1).await;
     insta::assert_snapshot!(h.story(1).await, @r"
     run 1 failed
+      build:web skipped (attempt 0)
       lint succeeded (attempt 1, exited with code 0)
       test failed (attempt 1, exited with code 101)
-      build:web skipped (attempt 0)
     error: step `test` of run 1 failed
       cause: it exited with code 101
              running 3 tests
@@ -130,13 +130,13 @@ async fn a_cancelled_run_stops_its_jobs_and_makes_no_release() {
     h.fake.script_jobs("test", JobScript { takes: Duration::from_hours(1), ..prints(&["sleeping"]) });
     h.push("main", YAML).await;
     h.until("the job runs", async |h| h.jobs_left(1).await > 0).await;
-    assert!(naru_pipeline::cancel(&h.cx.store, &shop(), RunNumber(1)).await.unwrap());
+    assert!(h.cx.store.cancel_run(&shop(), RunNumber(1)).await.unwrap());
     h.until_cleared(1).await;
     assert_eq!(h.state(1).await, Some(RunState::Cancelled));
     assert_eq!(h.jobs_left(1).await, 0);
     assert!(h.cx.store.latest_release(&shop(), None).await.unwrap().is_none());
-    assert!(!naru_pipeline::cancel(&h.cx.store, &shop(), RunNumber(1)).await.unwrap(), "it is over");
-    assert!(naru_pipeline::cancel(&h.cx.store, &shop(), RunNumber(9)).await.is_err(), "there is none");
+    assert!(!h.cx.store.cancel_run(&shop(), RunNumber(1)).await.unwrap(), "it is over");
+    assert!(h.cx.store.cancel_run(&shop(), RunNumber(9)).await.is_err(), "there is none");
 }
 
 #[tokio::test]

@@ -56,6 +56,25 @@ impl StepGraph {
     pub fn waiting(&self) -> Vec<StepRecord> {
         self.nodes.keys().cloned().map(StepRecord::waiting).collect()
     }
+
+    /// Sorts steps for people: each comes after what it needs, and otherwise by name.
+    pub fn in_order(&self, mut steps: Vec<StepRecord>) -> Vec<StepRecord> {
+        let mut sorted: Vec<StepRecord> = Vec::with_capacity(steps.len());
+        while !steps.is_empty() {
+            let is_ready = |step: &StepRecord| {
+                let needs = self.nodes.get(&step.name).map_or(&[][..], |node| &node.needs);
+                needs.iter().all(|need| sorted.iter().any(|done| done.name == *need))
+            };
+            let (ready, rest): (Vec<_>, Vec<_>) = steps.into_iter().partition(is_ready);
+            if ready.is_empty() {
+                sorted.extend(rest);
+                break;
+            }
+            sorted.extend(ready);
+            steps = rest;
+        }
+        sorted
+    }
 }
 
 /// An enumeration that is stored and shown as one word.

@@ -74,12 +74,14 @@ pub fn plan_run(facts: &RunFacts<'_>) -> RunPlan {
     }
     let wait_for_room = start_ready(&mut steps, facts);
     let state = state_of(&steps, facts);
+    let actions = actions(&steps, facts);
+    let stops = actions.iter().any(|action| matches!(action, RunAction::Stop(..)));
     RunPlan {
         state,
-        actions: actions(&steps, facts.jobs),
         wait_for_room,
-        cleared: state.is_over() && facts.jobs.is_empty(),
+        cleared: state.is_over() && facts.jobs.is_empty() && !stops,
         steps: steps.into_values().collect(),
+        actions,
     }
 }
 
@@ -98,7 +100,10 @@ fn observe(step: &mut StepRecord, facts: &RunFacts<'_>) {
         Some((job, JobState::Finished(exit))) => finish(step, job, exit, facts.cancel),
         Some(_) if facts.cancel => end(step, StepState::Cancelled, facts.now),
         Some((_, state)) => {
-            step.state = StepState::Running;
+            // What is only being prepared may be forgotten by a restart of the engine: it counts as ordered, not as seen.
+            if matches!(state, JobState::Running { .. }) {
+                step.state = StepState::Running;
+            }
             if is_overdue(step, state, facts) {
                 let seconds = facts.graph.nodes.get(&step.name).map_or(0, |node| node.time_limit.as_secs());
                 step.exit = Some(ExitReason::TimedOut { seconds });
@@ -226,18 +231,24 @@ fn evidence_missing(step: &StepRecord, now: Timestamp) -> bool {
     step.state == StepState::Failed && !step.log_complete && step.finished.is_some_and(recent)
 }
 
+/// A job that was ordered, is not seen, and is given up in this pass: something of it may have come into being.
+fn ended_unseen(step: &StepRecord, facts: &RunFacts<'_>) -> bool {
+    let before = facts.steps.iter().find(|before| before.name == step.name);
+    before.is_some_and(|before| before.state == StepState::Starting) && job_of(step, facts.jobs).is_none()
+}
+
 /// What follows from the records and what the engine still has.
-fn actions(steps: &BTreeMap<NodeName, StepRecord>, jobs: &[JobSeen]) -> Vec<RunAction> {
+fn actions(steps: &BTreeMap<NodeName, StepRecord>, facts: &RunFacts<'_>) -> Vec<RunAction> {
     let mut actions = Vec::new();
     for step in steps.values() {
-        let here = || (step.name.clone(), step.attempt);
         match step.state {
-            StepState::Starting => actions.push(RunAction::Start(here().0, here().1)),
-            StepState::Running => actions.push(RunAction::Collect(here().0, here().1)),
+            StepState::Starting => actions.push(RunAction::Start(step.name.clone(), step.attempt)),
+            StepState::Running => actions.push(RunAction::Collect(step.name.clone(), step.attempt)),
+            _ if ended_unseen(step, facts) => actions.push(RunAction::Stop(step.name.clone(), step.attempt)),
             _ => {}
         }
     }
-    for job in jobs {
+    for job in facts.jobs {
         let Some(step) = steps.values().find(|step| step.name.job_name().as_str() == job.key.name) else {
             continue;
         };

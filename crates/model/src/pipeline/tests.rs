@@ -167,9 +167,9 @@ fn a_failure_skips_what_needs_it_and_keeps_its_log() {
         Start(Step("lint"), 1)
         Start(Step("test"), 1)
         Start(Build("site"), 1)
-    3 s running: lint=running publish=skipped test=failed build:site=running build:web=skipped
+    3 s running: lint=running publish=skipped test=failed build:site=starting build:web=skipped
         Collect(Step("lint"), 1)
-        Collect(Build("site"), 1)
+        Start(Build("site"), 1)
         Collect(Step("test"), 1)
     4 s running: lint=succeeded publish=skipped test=failed build:site=succeeded build:web=skipped
         Collect(Step("test"), 1)
@@ -201,6 +201,7 @@ fn a_cancelled_run_stops_its_jobs() {
         Start(Step("test"), 1)
         no room for [Build("site")]
     2 s cancelled: lint=succeeded publish=cancelled test=cancelled build:site=cancelled build:web=cancelled
+        Stop(Step("test"), 1)
         Collect(Step("lint"), 1)
         Stop(Build("site"), 1)
     3 s cancelled: lint=succeeded publish=cancelled test=cancelled build:site=cancelled build:web=cancelled
@@ -261,6 +262,40 @@ fn a_job_that_the_engine_does_not_end_in_time_is_ended_here() {
           Stop(Step("test"), 1)
     123 s running: test=failed
     "#);
+}
+
+#[test]
+fn a_preparation_that_a_restart_forgot_is_ordered_again_as_the_same_attempt() {
+    let mut story = Story::new();
+    story.graph.nodes.retain(|name, _| name.to_string() == "lint");
+    story.steps = story.graph.waiting();
+    story.pass(0);
+    story.job("lint", 1, JobState::Preparing);
+    story.pass(1);
+    story.jobs.clear();
+    story.pass(2);
+    story.cancel = true;
+    story.pass(3).pass(4);
+    insta::assert_snapshot!(story.log, @r#"
+    0 s running: lint=starting
+        Start(Step("lint"), 1)
+    1 s running: lint=starting
+        Start(Step("lint"), 1)
+    2 s running: lint=starting
+        Start(Step("lint"), 1)
+    3 s cancelled: lint=cancelled
+        Stop(Step("lint"), 1)
+    4 s cancelled: lint=cancelled
+        cleared
+    "#);
+}
+
+#[test]
+fn steps_are_shown_after_what_they_need() {
+    let graph = StepGraph::of(&parse(FILE).unwrap());
+    let names: Vec<String> =
+        graph.in_order(graph.waiting()).iter().map(|step| step.name.to_string()).collect();
+    assert_eq!(names, ["lint", "test", "build:site", "build:web", "publish"]);
 }
 
 fn queued(project: &str, number: u32, branch: &str, state: RunState) -> QueuedRun {

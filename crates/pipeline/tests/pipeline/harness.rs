@@ -178,7 +178,7 @@ impl Harness {
     }
 
     pub(crate) async fn steps(&self, number: u32) -> Vec<StepRecord> {
-        naru_pipeline::show_run(&self.cx.store, &shop(), RunNumber(number)).await.unwrap().unwrap().steps
+        self.cx.store.run_steps(&shop(), RunNumber(number)).await.unwrap()
     }
 
     /// State, steps and problem of a run, as a text.

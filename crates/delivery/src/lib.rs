@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use naru_engine::{Engine, Traffic};
 use naru_store::log::LogStore;
-use naru_store::{Look, Store, Topic};
+use naru_store::{Look, Store, StoreError, Topic};
 use tokio_util::sync::CancellationToken;
 
 pub use traffic::EdgeTraffic;
@@ -46,9 +46,9 @@ pub struct Context {
 pub async fn run_forever(cx: Context, cancelled: CancellationToken) {
     let loops = async {
         tokio::join!(
-            repeat(&cx, "render", &[Topic::Releases], Duration::from_secs(30), render::pass),
-            repeat(&cx, "sync", &[Topic::Releases], Duration::from_mins(5), sync::pass),
-            repeat(&cx, "sweep", &[Topic::Projects], Duration::from_mins(1), sweep::pass),
+            repeat(&cx, Pass::Render, &[Topic::Releases], Duration::from_secs(30)),
+            repeat(&cx, Pass::Sync, &[Topic::Releases], Duration::from_mins(5)),
+            repeat(&cx, Pass::Sweep, &[Topic::Projects], Duration::from_mins(1)),
             schedule::run(&cx),
         )
     };
@@ -58,21 +58,39 @@ pub async fn run_forever(cx: Context, cancelled: CancellationToken) {
     }
 }
 
+/// The loops that look at projects.
+#[derive(Debug, Clone, Copy)]
+enum Pass {
+    Render,
+    Sync,
+    Sweep,
+}
+
+impl Pass {
+    async fn once(self, cx: &Context, look: &Look) -> Result<(), StoreError> {
+        match self {
+            Self::Render => render::pass(cx, look).await,
+            Self::Sync => sync::pass(cx, look).await,
+            Self::Sweep => sweep::pass(cx, look).await,
+        }
+    }
+}
+
 /// Looks when a topic rings and when the time is up; a failed pass is logged and looked at again soon.
-async fn repeat<F>(cx: &Context, name: &'static str, topics: &[Topic], at_most: Duration, pass: F)
-where
-    F: AsyncFn(&Context, &Look) -> Result<(), naru_store::StoreError>,
-{
+async fn repeat(cx: &Context, pass: Pass, topics: &[Topic], at_most: Duration) {
     let mut changes = cx.store.changes();
     let mut look = Look::Everywhere;
     loop {
-        let wait = match pass(cx, &look).await {
-            Ok(()) => at_most,
+        let (wait, failed) = match pass.once(cx, &look).await {
+            Ok(()) => (at_most, false),
             Err(error) => {
-                tracing::warn!(loop_name = name, %error, "a pass did not get through; it is tried again");
-                Duration::from_secs(2)
+                tracing::warn!(?pass, %error, "a pass did not get through; it is tried again");
+                (Duration::from_secs(2), true)
             }
         };
         look = changes.wait(topics, wait).await;
+        if failed {
+            look = Look::Everywhere;
+        }
     }
 }

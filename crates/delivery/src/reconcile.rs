@@ -1,6 +1,6 @@
 //! Makes one environment equal to its target. Keeps nothing between passes and may die at any `.await`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -191,18 +191,18 @@ async fn give_up(
 
 /// The end of a release command's output.
 async fn last_lines(cx: &Context, job: &JobSeen) -> Vec<String> {
-    let lines = cx.engine.logs(&LogSource::Job(job.key.clone()), LogPosition::default());
-    let read = lines.filter_map(async |line| line.ok()).map(|line| format!("  {}", line.text)).fold(
-        std::collections::VecDeque::new(),
-        async |mut last, line| {
+    let mut lines = cx.engine.logs(&LogSource::Job(job.key.clone()), LogPosition::default());
+    let mut last = VecDeque::with_capacity(LAST_LINES);
+    let read = async {
+        while let Some(Ok(line)) = lines.next().await {
             if last.len() == LAST_LINES {
                 last.pop_front();
             }
-            last.push_back(line);
-            last
-        },
-    );
-    tokio::time::timeout(Duration::from_secs(5), read).await.unwrap_or_default().into()
+            last.push_back(format!("  {}", line.text));
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), read).await;
+    last.into()
 }
 
 fn retrying(environment: &Environment, reason: String) -> (EnvironmentStatus, Duration) {

@@ -16,6 +16,7 @@ use naru_store::intent::{FOLLOWING, Intent, IntentKind, Restored};
 use naru_store::release::Release;
 use naru_store::{Look, StoreError};
 
+use crate::repository::Change;
 use crate::{Context, sync};
 
 /// Follows branches, then turns waiting intents into commits.
@@ -134,7 +135,7 @@ async fn deploy(
         // A person who deploys wants the folder back that a person removed; a branch that moves on does not.
         recreate: !is_render && author(intent).is_some(),
     };
-    let commit = cx.repositories.commit_render(key, &render(key, &spec), &message).await?;
+    let commit = cx.repositories.commit(key, &Change::Render(&render(key, &spec)), &message).await?;
     Ok((commit, None))
 }
 
@@ -200,7 +201,7 @@ async fn roll_back(
         configuration: revision.configuration,
         recreate: true,
     };
-    let commit = cx.repositories.roll_back(key, &revision.commit, &message).await?;
+    let commit = cx.repositories.commit(key, &Change::Return(&revision.commit), &message).await?;
     let restored = Restored {
         configuration: spec.configuration,
         secrets: secrets_of(&spec),

@@ -10,11 +10,19 @@ use naru_model::manifest::Files;
 use naru_model::workload::EnvironmentSpec;
 use naru_model::{Clock, CommitId, EnvironmentKey, InstanceId, Problem, ProjectName};
 use naru_source::SourceRepositories;
-use naru_source::deploy::{Committed, DeployError, DeployRepository, Message, RevisionCommit};
+use naru_source::deploy::{DeployError, DeployRepository, Message, RevisionCommit};
 use naru_source::git::GitError;
 
 /// How often a commit is tried again because somebody pushed meanwhile, before it waits for the next pass.
 const TRIES: u32 = 5;
+
+/// What becomes of an environment's folder.
+pub(crate) enum Change<'a> {
+    /// A render, merged with what people changed.
+    Render(&'a Files),
+    /// What it was at a commit.
+    Return(&'a CommitId),
+}
 
 /// All deploy repositories of an instance.
 #[derive(Clone)]
@@ -41,44 +49,25 @@ impl Repositories {
         Ok(spec.unwrap_or_default())
     }
 
-    /// Commits a render, merged with what people changed. `None` when nothing had to change.
-    pub(crate) async fn commit_render(
+    /// Makes a commit. `None` when nothing had to change.
+    pub(crate) async fn commit(
         &self,
         key: &EnvironmentKey,
-        files: &Files,
+        change: &Change<'_>,
         message: &Message,
     ) -> Result<Option<CommitId>, StepError> {
         let repository = self.of(&key.project);
-        self.repeat(key, async |head: Option<&CommitId>| {
-            repository.commit_render(&key.environment, files, message, head).await
-        })
-        .await
-    }
-
-    /// Makes the folder what it was at a commit. `None` when it is that already.
-    pub(crate) async fn roll_back(
-        &self,
-        key: &EnvironmentKey,
-        to: &CommitId,
-        message: &Message,
-    ) -> Result<Option<CommitId>, StepError> {
-        let repository = self.of(&key.project);
-        self.repeat(key, async |head: Option<&CommitId>| {
-            repository.rollback_to(&key.environment, to, message, head).await
-        })
-        .await
-    }
-
-    async fn repeat(
-        &self,
-        key: &EnvironmentKey,
-        commit: impl AsyncFn(Option<&CommitId>) -> Result<Committed, DeployError>,
-    ) -> Result<Option<CommitId>, StepError> {
-        let repository = self.of(&key.project);
+        let environment = &key.environment;
         let mut tries = 1;
         loop {
             let head = repository.head().await.map_err(step)?;
-            match commit(head.as_ref()).await {
+            let committed = match change {
+                Change::Render(files) => {
+                    repository.commit_render(environment, files, message, head.as_ref()).await
+                }
+                Change::Return(to) => repository.rollback_to(environment, to, message, head.as_ref()).await,
+            };
+            match committed {
                 Ok(committed) => return Ok(committed.changed.then_some(committed.head)),
                 Err(DeployError::Stale { .. }) if tries < TRIES => tries += 1,
                 Err(error) => return Err(step(error)),

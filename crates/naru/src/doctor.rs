@@ -1,0 +1,169 @@
+//! `naru doctor`: looks at what Naru needs on this machine and says how to mend what is missing. Needs no running Naru;
+//! a running one shows the same through its API.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use naru_engine::docker::Surroundings;
+use naru_model::api::{Check, CheckState};
+
+/// Less free disk than this deserves attention.
+const LITTLE_DISK_BYTES: u64 = 5 << 30;
+/// Less than this, and builds are not started.
+const LEAST_DISK_BYTES: u64 = 1 << 30;
+
+/// Options of `naru doctor`.
+#[derive(Args)]
+#[command(after_help = "Exit code: 0 when everything needed is there, 1 when something is missing.")]
+pub(crate) struct Arguments {
+    /// The data folder that is or will be used.
+    #[arg(long, env = "NARU_DATA", default_value = "naru-data")]
+    data: PathBuf,
+    /// Where API, git and registry listen.
+    #[arg(long, env = "NARU_LISTEN", default_value = "127.0.0.1:7070")]
+    listen: SocketAddr,
+    /// Where services are reached.
+    #[arg(long, env = "NARU_EDGE_LISTEN", default_value = "127.0.0.1:8080")]
+    edge_listen: Vec<SocketAddr>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks, prints, and says by its exit code whether something is missing.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    let mut checks = of_machine(&arguments.data);
+    let is_served = arguments.data.join("lock").exists() && is_locked(&arguments.data);
+    if !is_served {
+        checks.push(port(arguments.listen));
+        checks.extend(arguments.edge_listen.iter().map(|address| port(*address)));
+    }
+    if arguments.json {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let found = naru_model::api::Doctor { version, checks: checks.clone() };
+        println!("{}", serde_json::to_string_pretty(&found).expect("plain data"));
+    } else {
+        for check in &checks {
+            let mark = match check.state {
+                CheckState::Good => '●',
+                CheckState::Attention => '▲',
+                CheckState::Failed => '■',
+            };
+            println!("{mark} {:<14} {}", check.name, check.detail);
+            if let Some(hint) = &check.hint {
+                println!("  {:<14} → {hint}", "");
+            }
+        }
+    }
+    let missing = checks.iter().any(|check| check.state == CheckState::Failed);
+    if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What can be seen without a running engine.
+pub(crate) fn of_machine(data: &Path) -> Vec<Check> {
+    let mut checks = vec![program("git", &["--version"], "apt-get install -y git"), engine()];
+    checks.push(disk(data));
+    checks.push(clock());
+    let surroundings = Surroundings::of_this_machine();
+    checks.push(match &surroundings.certificates {
+        Some(bundle) => good("certificates", format!("{} reaches steps and builds", bundle.display())),
+        None => attention(
+            "certificates",
+            "no bundle of certificate authorities was found",
+            "apt-get install -y ca-certificates, or name the bundle in SSL_CERT_FILE",
+        ),
+    });
+    let names: Vec<_> = surroundings.proxies.iter().map(|(name, _)| name.as_str()).collect();
+    checks.push(match names.as_slice() {
+        [] => good("proxy", "none is set".to_owned()),
+        names => good("proxy", format!("{} reach steps and builds", names.join(", "))),
+    });
+    checks
+}
+
+fn good(name: &str, detail: String) -> Check {
+    Check { name: name.to_owned(), state: CheckState::Good, detail, hint: None }
+}
+
+fn attention(name: &str, detail: &str, hint: &str) -> Check {
+    let (name, detail, hint) = (name.to_owned(), detail.to_owned(), Some(hint.to_owned()));
+    Check { name, state: CheckState::Attention, detail, hint }
+}
+
+fn failed(name: &str, detail: String, hint: &str) -> Check {
+    Check { name: name.to_owned(), state: CheckState::Failed, detail, hint: Some(hint.to_owned()) }
+}
+
+/// The first line a program prints about itself.
+fn says(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn program(name: &str, arguments: &[&str], hint: &str) -> Check {
+    match says(name, arguments) {
+        Some(version) => good(name, version),
+        None => failed(name, format!("{name} is not there"), hint),
+    }
+}
+
+fn engine() -> Check {
+    for socket in ["/var/run/docker.sock", "/run/podman/podman.sock"] {
+        if std::os::unix::net::UnixStream::connect(socket).is_ok() {
+            return good("engine", format!("{socket} answers"));
+        }
+    }
+    match says("podman", &["--version"]) {
+        Some(version) => good("engine", format!("{version}; Naru starts its service")),
+        None => failed(
+            "engine",
+            "neither Docker nor Podman is there".to_owned(),
+            "apt-get install -y --no-install-recommends podman runc netavark aardvark-dns iptables",
+        ),
+    }
+}
+
+fn disk(data: &Path) -> Check {
+    let existing =
+        data.ancestors().find(|folder| folder.exists()).filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(found) = nix::sys::statvfs::statvfs(existing.unwrap_or_else(|| Path::new("."))) else {
+        return attention("disk", "it cannot be found out how much is free", "look with df");
+    };
+    let free = found.blocks_available().saturating_mul(found.fragment_size());
+    let detail = format!("{} GiB are free", free >> 30);
+    match free {
+        free if free < LEAST_DISK_BYTES => failed("disk", detail, "free some space: builds do not start"),
+        free if free < LITTLE_DISK_BYTES => attention("disk", &detail, "images and logs need room"),
+        _ => good("disk", detail),
+    }
+}
+
+/// A clock that is far off makes tokens and certificates invalid.
+fn clock() -> Check {
+    let year = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year();
+    if year < 2026 {
+        return failed(
+            "clock",
+            format!("it says the year {year}"),
+            "set the clock, and keep it set with NTP",
+        );
+    }
+    good("clock", jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+fn port(address: SocketAddr) -> Check {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => good("port", format!("{address} is free")),
+        Err(error) => {
+            failed("port", format!("{address}: {error}"), "end what uses it, or choose another port")
+        }
+    }
+}
+
+fn is_locked(data: &Path) -> bool {
+    let Ok(file) = std::fs::File::open(data.join("lock")) else { return false };
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockSharedNonblock).is_err()
+}

@@ -1,0 +1,141 @@
+//! `naru serve`: opens the data folder, starts or adopts engine and edge, wires the crates together, and runs until it is
+//! told to stop. Services and edge go on without it and are adopted by the next.
+
+pub(crate) mod wiring;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use naru_model::Problem;
+use tokio_util::sync::CancellationToken;
+
+use crate::abort::{self, AbortAt};
+use crate::data::{DataFolder, write_private};
+use crate::system::SystemClock;
+
+/// How long requests under way may take when Naru stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Options of `naru serve`.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  naru serve                                    data in ./naru-data, API on 127.0.0.1:7070, services on :8080
+  naru serve --data /var/lib/naru --edge-listen 0.0.0.0:80 --domain apps.example.com
+
+The first start prints a one-time link that makes the first administrator.")]
+pub(crate) struct Arguments {
+    /// Folder with everything Naru keeps. One serve per folder.
+    #[arg(long, env = "NARU_DATA", default_value = "naru-data")]
+    pub(crate) data: PathBuf,
+    /// Where API, git and registry listen. Keep it on loopback, or put TLS in front: containers reach what is not.
+    #[arg(long, env = "NARU_LISTEN", default_value = "127.0.0.1:7070")]
+    pub(crate) listen: SocketAddr,
+    /// Where services are reached. Can be given more than once.
+    #[arg(long, env = "NARU_EDGE_LISTEN", default_value = "127.0.0.1:8080")]
+    pub(crate) edge_listen: Vec<SocketAddr>,
+    /// The domain below which services get their hosts.
+    #[arg(long, env = "NARU_DOMAIN", default_value = "localhost")]
+    pub(crate) domain: String,
+    /// The address that people and git use, when it is not the listening one.
+    #[arg(long, env = "NARU_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+    /// Container engine: auto, podman (one of our own), or unix:///path/to/socket.
+    #[arg(long, env = "NARU_ENGINE", default_value = "auto", value_parser = wiring::engine_choice)]
+    pub(crate) engine: naru_engine::docker::EngineChoice,
+    /// Log lines as JSON.
+    #[arg(long, env = "NARU_LOG_JSON")]
+    pub(crate) log_json: bool,
+    /// Ends the process at an effect, as a power cut would: NAME:before|after:COUNT.
+    #[arg(long, hide = true)]
+    pub(crate) abort_at: Option<AbortAt>,
+}
+
+/// Runs until SIGTERM or Ctrl-C.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Problem> {
+    set_up_logging(arguments.log_json);
+    install_tls();
+    let folder = DataFolder::open(&arguments.data)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| {
+        Problem::new("serve.runtime", "threads cannot be started").cause(error.to_string())
+    })?;
+    runtime.block_on(serve(arguments, &folder))
+}
+
+async fn serve(arguments: &Arguments, folder: &DataFolder) -> Result<(), Problem> {
+    let listener = listen(arguments.listen).await?;
+    let effects = abort::effects(arguments.abort_at.as_ref());
+    let parts = wiring::assemble(arguments, folder, &listener, Arc::new(SystemClock), effects).await?;
+    let url = parts.public_url.clone();
+    let setup_link = folder.path("setup-link");
+    match &parts.setup_token {
+        Some(token) => {
+            let link = format!("{url}/setup?token={token}");
+            write_private(&setup_link, &format!("{link}\n")).map_err(|error| {
+                Problem::new("serve.data-folder", "the setup link cannot be kept").cause(error.to_string())
+            })?;
+            println!("Make the first administrator (the link works once):\n  {link}");
+        }
+        None => {
+            let _ = std::fs::remove_file(&setup_link);
+        }
+    }
+    println!("Naru listens on {url}; services on {}", parts.edge_addresses());
+
+    let stop = CancellationToken::new();
+    let mut loops = parts.spawn_loops(&stop).await?;
+    let server = axum::serve(listener, parts.router.clone()).with_graceful_shutdown({
+        let stop = stop.clone();
+        async move {
+            stop_signal().await;
+            stop.cancel();
+        }
+    });
+    let served = tokio::select! {
+        served = server => served,
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
+    };
+    stop.cancel();
+    let _ = tokio::time::timeout(GRACE, async { while loops.join_next().await.is_some() {} }).await;
+    served.map_err(|error| Problem::new("serve.listen", "the API stopped listening").cause(error.to_string()))
+}
+
+async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, Problem> {
+    tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        Problem::new("serve.listen", format!("{address} cannot be listened on"))
+            .cause(error.to_string())
+            .state("nothing was started")
+            .hint("end what uses the port, or choose another with --listen")
+    })
+}
+
+async fn stop_signal() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be listened to; only Ctrl-C stops this process");
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// One TLS provider for every client in this process.
+pub(crate) fn install_tls() {
+    // Fails only when one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+pub(crate) fn set_up_logging(json: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("NARU_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only when logging is set up already.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+}

@@ -1,0 +1,108 @@
+//! What the API asks for that is in no row.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use naru_engine::Engine;
+use naru_engine::docker::DockerEngine;
+use naru_model::api::{Capabilities, Check, CheckState};
+use naru_model::{CommitId, EnvironmentKey, Problem, ProjectName};
+use naru_source::SourceRepositories;
+use naru_web::Behind;
+
+/// The commit of nothing: what a first revision is compared with.
+const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
+/// Answers from repositories, engine and machine.
+pub(super) struct Answers {
+    pub(super) delivery: naru_delivery::Context,
+    pub(super) sources: SourceRepositories,
+    pub(super) docker: Arc<DockerEngine>,
+    pub(super) edge_addresses: Vec<SocketAddr>,
+    pub(super) data: PathBuf,
+}
+
+fn trouble(what: &str, error: &dyn std::fmt::Display) -> Problem {
+    Problem::new("instance.trouble", what)
+        .cause(error.to_string())
+        .hint("try again; if it stays, look at:")
+        .command("naru doctor")
+}
+
+#[async_trait]
+impl Behind for Answers {
+    async fn create_repositories(&self, project: &ProjectName) -> Result<(), Problem> {
+        let found = self.delivery.store.project(project).await;
+        let found = found.map_err(|error| trouble("the project could not be read", &error))?;
+        let Some(found) = found else { return Ok(()) };
+        self.sources
+            .create(project, &found.default_branch)
+            .await
+            .map_err(|error| trouble("the source repository could not be made", &error))?;
+        let deploy = self.delivery.repositories.of(project);
+        deploy.create().await.map_err(|error| trouble("the deploy repository could not be made", &error))
+    }
+
+    async fn ready(&self) -> Result<(), Problem> {
+        let asked = self.delivery.store.projects_with_intents().await;
+        asked.map_err(|error| trouble("the database does not answer", &error))?;
+        let engine = self.docker.capabilities().await;
+        engine.map(drop).map_err(|error| trouble("the container engine does not answer", &error))
+    }
+
+    async fn doctor(&self) -> Vec<Check> {
+        let data = self.data.clone();
+        let looked = tokio::task::spawn_blocking(move || crate::doctor::of_machine(&data)).await;
+        let mut checks = looked.unwrap_or_default();
+        checks.push(match self.docker.capabilities().await {
+            Ok(engine) if engine.missing.is_empty() => {
+                check("running engine", CheckState::Good, engine.engine)
+            }
+            Ok(engine) => {
+                let detail = format!("{}: {}", engine.engine, engine.missing.join("; "));
+                check("running engine", CheckState::Attention, detail)
+            }
+            Err(error) => check("running engine", CheckState::Failed, error.to_string()),
+        });
+        checks
+    }
+
+    async fn capabilities(&self) -> Result<Capabilities, Problem> {
+        let engine = self.docker.capabilities().await;
+        let engine = engine.map_err(|error| trouble("the container engine does not answer", &error))?;
+        Ok(Capabilities { engine: engine.engine, missing: engine.missing })
+    }
+
+    async fn difference(
+        &self,
+        key: &EnvironmentKey,
+        from: Option<&CommitId>,
+        to: &CommitId,
+    ) -> Result<String, Problem> {
+        let from = from.map_or(EMPTY_TREE, CommitId::as_str);
+        let repository = self.delivery.repositories.of(&key.project);
+        let arguments =
+            ["diff", "--no-color", "--no-ext-diff", from, to.as_str(), "--", key.environment.as_str()];
+        let text = repository.git().read(&arguments).await;
+        let text = text.map_err(|error| trouble("the revisions could not be compared", &error))?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    async fn urls(&self, key: &EnvironmentKey) -> Vec<String> {
+        let Ok(tables) = self.delivery.traffic.status(key).await else { return Vec::new() };
+        let Some(applied) = tables.applied else { return Vec::new() };
+        let port = self.edge_addresses.first().map_or(80, SocketAddr::port);
+        let port = if port == 80 { String::new() } else { format!(":{port}") };
+        let url = |route: &naru_model::route::Route| {
+            let path = if route.path == "/" { "" } else { route.path.as_str() };
+            format!("http://{}{port}{path}", route.host)
+        };
+        applied.table.routes.iter().map(url).collect()
+    }
+}
+
+fn check(name: &str, state: CheckState, detail: String) -> Check {
+    Check { name: name.to_owned(), state, detail, hint: None }
+}

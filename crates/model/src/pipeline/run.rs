@@ -75,11 +75,11 @@ pub fn plan_run(facts: &RunFacts<'_>) -> RunPlan {
     let wait_for_room = start_ready(&mut steps, facts);
     let state = state_of(&steps, facts);
     let actions = actions(&steps, facts);
-    let stops = actions.iter().any(|action| matches!(action, RunAction::Stop(..)));
+    let ends_a_job = actions.iter().any(|action| matches!(action, RunAction::Stop(..)));
     RunPlan {
         state,
         wait_for_room,
-        cleared: state.is_over() && facts.jobs.is_empty() && !stops,
+        cleared: state.is_over() && facts.jobs.is_empty() && !ends_a_job,
         steps: steps.into_values().collect(),
         actions,
     }

@@ -191,7 +191,7 @@ async fn people_push_clone_and_fetch() {
     let host = host(HostingSettings::default()).await;
     let mine = host.work_tree("mine").await;
     person(&mine, &["push", "--quiet", "origin", "main"]).await.unwrap();
-    assert_eq!(host.ledger().await, [("refs/heads/main".into(), TriggerState::Accepted, String::new())]);
+    assert_eq!(host.ledger().await, [("refs/heads/main".into(), Accepted, String::new())]);
     let pending = host.store.pending_triggers().await.unwrap();
     assert_eq!((pending[0].by.as_str(), pending[0].kind), ("owner", TriggerKind::Push));
 
@@ -291,7 +291,7 @@ async fn refused_names_get_a_clear_message_and_a_row() {
     person(&mine, &["push", "origin", "main", "main:refs/heads/a;b"]).await.unwrap_err();
     let ledger = host.ledger().await;
     assert_eq!(ledger.len(), 12);
-    assert!(ledger.iter().all(|(_, state, detail)| *state == TriggerState::Rejected && !detail.is_empty()));
+    assert!(ledger.iter().all(|(_, state, detail)| *state == Rejected && !detail.is_empty()));
     assert!(host.repositories.source(&shop()).references("refs/").await.unwrap().is_empty());
 }
 
@@ -301,18 +301,66 @@ async fn a_push_over_the_limit_is_refused_and_leaves_nothing() {
     let host = host(settings).await;
     let mine = host.work_tree("mine").await;
     person(&mine, &["push", "--quiet", "origin", "main"]).await.unwrap();
-    let mut noise = vec![0; 3 << 20];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut noise))
-        .unwrap();
-    write_commit(&mine, "noise", &noise).await;
+    write_commit(&mine, "noise", &noise(3 << 20)).await;
     let refused = person(&mine, &["push", "origin", "main"]).await.unwrap_err();
     assert!(refused.contains("maximum allowed size"), "{refused}");
-    assert_eq!(host.ledger().await[0].1, TriggerState::Rejected);
+    assert_eq!(host.ledger().await[0].1, Rejected);
     let git = host.repositories.source(&shop());
     git.fsck().await.unwrap();
     let size = git.read(&["count-objects", "-v"]).await.unwrap();
     assert!(String::from_utf8_lossy(&size).contains("count: 3"), "{}", String::from_utf8_lossy(&size));
+}
+
+/// A small disk that goes away with the test.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: PathBuf, size: &str) -> Self {
+        std::fs::create_dir_all(&folder).unwrap();
+        let option = format!("size={size}");
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &option, "tmpfs"])
+            .arg(&folder)
+            .status()
+            .unwrap();
+        assert!(mount.success(), "this test needs root");
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    let mut source = std::fs::File::open("/dev/urandom").unwrap();
+    std::io::Read::read_exact(&mut source, &mut noise).unwrap();
+    noise
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_a_push_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let _disk = SmallDisk::mount(folder.path().join("git"), "1m");
+    let store = open_store(folder.path()).await;
+    store.create_project(&shop(), &"main".parse().unwrap()).await.unwrap();
+    let host = serve(folder, store, HostingSettings::default()).await;
+    let mine = host.work_tree("mine").await;
+    person(&mine, &["push", "--quiet", "origin", "main"]).await.unwrap();
+    write_commit(&mine, "noise", &noise(3 << 20)).await;
+    let refused = person(&mine, &["push", "origin", "main"]).await.unwrap_err();
+    assert!(refused.contains("No space left on device"), "{refused}");
+    assert_eq!(host.ledger().await[0].1, Rejected);
+    let git = host.repositories.source(&shop());
+    git.fsck().await.unwrap();
+    // There is room again for what fits.
+    person(&mine, &["rm", "--quiet", "noise"]).await.unwrap();
+    person(&mine, &["commit", "--quiet", "--amend", "--allow-empty", "-m", "Smaller"]).await.unwrap();
+    person(&mine, &["push", "--quiet", "origin", "main"]).await.unwrap();
+    assert_eq!(host.ledger().await[0].1, Accepted);
 }
 
 #[tokio::test]
@@ -332,7 +380,7 @@ async fn trees_that_would_escape_are_refused() {
         let refused = person(&mine, &["push", "origin", &target]).await.unwrap_err();
         assert!(refused.contains("unpack") || refused.contains("remote: fatal"), "{path}: {refused}");
     }
-    assert!(host.ledger().await.iter().all(|(_, state, _)| *state == TriggerState::Rejected));
+    assert!(host.ledger().await.iter().all(|(_, state, _)| *state == Rejected));
     assert!(host.repositories.source(&shop()).references("refs/").await.unwrap().is_empty());
 }
 
@@ -382,7 +430,7 @@ async fn two_hundred_pushes_are_two_hundred_rows() {
     assert!(answers.iter().all(|answer| answer.contains("ok refs/heads/b")));
     let ledger = host.ledger().await;
     assert_eq!(ledger.len(), 201);
-    assert!(ledger.iter().all(|(_, state, _)| *state == TriggerState::Accepted));
+    assert!(ledger.iter().all(|(_, state, _)| *state == Accepted));
     host.hosting.look().await.unwrap();
     assert_eq!(host.ledger().await.len(), 201, "a look finds nothing that a push recorded");
     assert_eq!(host.store.known_heads(&shop()).await.unwrap().len(), 201);
@@ -469,7 +517,7 @@ async fn killed_git_processes_leave_a_whole_repository_and_a_settled_row() {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGKILL);
     }
     pushing.await.unwrap().unwrap_err();
-    eventually("settling", async || (host.only_row().await.0 == TriggerState::Rejected).then_some(())).await;
+    eventually("settling", async || (host.only_row().await.0 == Rejected).then_some(())).await;
     let git = host.repositories.deploy(&shop());
     assert_eq!(git.rev_parse("refs/heads/main").await.unwrap(), None);
     git.fsck().await.unwrap();
@@ -523,7 +571,7 @@ fn a_server_that_dies_in_mid_push_settles_it_when_it_is_back() {
 
         let host = serve(folder, store, HostingSettings::default()).await;
         let states: Vec<_> = host.ledger().await.into_iter().map(|(_, state, _)| state).collect();
-        assert_eq!(states, [TriggerState::Accepted, TriggerState::Rejected]);
+        assert_eq!(states, [Accepted, Rejected]);
         host.repositories.deploy(&shop()).fsck().await.unwrap();
         assert_eq!(left_over(host.repositories.deploy(&shop()).folder()), 0);
         person(
@@ -532,7 +580,7 @@ fn a_server_that_dies_in_mid_push_settles_it_when_it_is_back() {
         )
         .await
         .unwrap();
-        assert_eq!(host.ledger().await[0].1, TriggerState::Accepted);
+        assert_eq!(host.ledger().await[0].1, Accepted);
     });
 }
 

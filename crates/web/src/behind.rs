@@ -3,13 +3,17 @@
 
 use async_trait::async_trait;
 use naru_model::api::{Capabilities, Check};
-use naru_model::{CommitId, EnvironmentKey, Problem, ProjectName};
+use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
 
 /// Answers from outside the store.
 #[async_trait]
 pub trait Behind: Send + Sync + 'static {
-    /// Makes the source and deploy repositories of a project. Repeating it is harmless.
-    async fn create_repositories(&self, project: &ProjectName) -> Result<(), Problem>;
+    /// Makes the source and deploy repositories of a project that has no row yet. Repeating it is harmless.
+    async fn create_repositories(
+        &self,
+        project: &ProjectName,
+        default_branch: &BranchName,
+    ) -> Result<(), Problem>;
 
     /// Whether requests can be served: the store answers, git and the engine are there.
     async fn ready(&self) -> Result<(), Problem>;

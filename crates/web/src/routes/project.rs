@@ -54,7 +54,7 @@ pub(crate) async fn create(
     if cx.store.project(&new.name).await?.is_some() {
         return Err(exists(&new.name));
     }
-    cx.behind.create_repositories(&new.name).await?;
+    cx.behind.create_repositories(&new.name, &branch).await?;
     let row = cx.store.create_project(&new.name, &branch).await.map_err(|error| match error {
         naru_store::StoreError::Exists(_) => exists(&new.name),
         other => other.into(),

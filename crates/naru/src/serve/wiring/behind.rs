@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use naru_engine::Engine;
 use naru_engine::docker::DockerEngine;
 use naru_model::api::{Capabilities, Check, CheckState};
-use naru_model::{CommitId, EnvironmentKey, Problem, ProjectName};
+use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
 use naru_source::SourceRepositories;
 use naru_web::Behind;
 
@@ -33,12 +33,13 @@ fn trouble(what: &str, error: &dyn std::fmt::Display) -> Problem {
 
 #[async_trait]
 impl Behind for Answers {
-    async fn create_repositories(&self, project: &ProjectName) -> Result<(), Problem> {
-        let found = self.delivery.store.project(project).await;
-        let found = found.map_err(|error| trouble("the project could not be read", &error))?;
-        let Some(found) = found else { return Ok(()) };
+    async fn create_repositories(
+        &self,
+        project: &ProjectName,
+        default_branch: &BranchName,
+    ) -> Result<(), Problem> {
         self.sources
-            .create(project, &found.default_branch)
+            .create(project, default_branch)
             .await
             .map_err(|error| trouble("the source repository could not be made", &error))?;
         let deploy = self.delivery.repositories.of(project);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -17,6 +17,9 @@ use crate::demo::api::Api;
 use crate::demo::folders::Folders;
 
 const LIMIT: Duration = Duration::from_mins(3);
+
+/// A delivery that takes longer is looked into.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One project.
 pub(super) struct NaruSide<'a> {
@@ -51,10 +54,7 @@ impl<'a> NaruSide<'a> {
         let pushed = began.elapsed();
         let mut host = host;
         while !(host.is_some() && self.serves(host.as_deref(), page)) {
-            if began.elapsed() > LIMIT {
-                let status = self.api.get(&format!("projects/{}/status", self.project))?;
-                anyhow::bail!("{} was never served: {status}", self.project);
-            }
+            self.check_on_its_way(began)?;
             if host.is_none() {
                 host = self.host()?; // only before the first delivery, which is not measured
             }
@@ -64,6 +64,19 @@ impl<'a> NaruSide<'a> {
         self.settle()?;
         let phases = self.phases(began_at, pushed, served_at).context("the phases cannot be read")?;
         Ok(Delivery { total, phases })
+    }
+
+    /// Fails when nothing more is to come. Asked now and then: asking costs both sides' processor time.
+    fn check_on_its_way(&self, began: Instant) -> Result<()> {
+        if began.elapsed() > PATIENCE {
+            let crossing = self.api.crossing(&self.project)?;
+            if let Some(problem) = crossing.problem {
+                bail!("{} did not get through: {}", self.project, problem.text());
+            }
+            ensure!(began.elapsed() < LIMIT, "{} was never served: {}", self.project, crossing.sentence);
+            process::pause(Duration::from_secs(1))?;
+        }
+        Ok(())
     }
 
     fn serves(&self, host: Option<&str>, page: &str) -> bool {

@@ -96,8 +96,8 @@ async fn end(rig: &Rig) -> End {
     }
 }
 
-#[tokio::test]
-async fn a_crash_at_any_effect_ends_the_same() {
+/// Crashes at every `SHARDS`-th side of an effect, from `shard` on; the shards together leave none out.
+async fn crash_at_every_effect_of(shard: usize) {
     let world = World::default();
     let recorded = Arc::new(CrashAt::never());
     let rig = Rig::start(&world, recorded.clone()).await;
@@ -107,7 +107,7 @@ async fn a_crash_at_any_effect_ends_the_same() {
     let points = recorded.seen();
     assert_eq!(expected.serving, Some(RevisionNumber(4)));
 
-    for (index, point) in points.iter().enumerate() {
+    for (index, point) in points.iter().enumerate().skip(shard).step_by(SHARDS) {
         let world = World::default();
         let crash = Arc::new(CrashAt::point(index + 1));
         let first = Rig::start(&world, crash.clone()).await;
@@ -126,5 +126,28 @@ async fn a_crash_at_any_effect_ends_the_same() {
             "after a crash at effect {index}: {point:?}"
         );
     }
-    println!("{} crashes, each of them survived", points.len());
+    println!("shard {shard} of {SHARDS}: every crash of {} was survived", points.len());
+}
+
+/// Tests run side by side; one after the other the crashes would take minutes.
+const SHARDS: usize = 4;
+
+#[tokio::test]
+async fn a_crash_at_any_effect_ends_the_same_1() {
+    crash_at_every_effect_of(0).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_any_effect_ends_the_same_2() {
+    crash_at_every_effect_of(1).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_any_effect_ends_the_same_3() {
+    crash_at_every_effect_of(2).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_any_effect_ends_the_same_4() {
+    crash_at_every_effect_of(3).await;
 }

@@ -1,0 +1,16 @@
+//! The API as a client sees it: over a real store, with a stand-in for what lies behind.
+
+#[path = "web/access.rs"]
+mod access;
+#[path = "web/document.rs"]
+mod document;
+#[path = "web/project.rs"]
+mod project;
+#[path = "web/setting.rs"]
+mod setting;
+#[path = "web/setup.rs"]
+mod setup;
+#[path = "web/stream.rs"]
+mod stream;
+#[path = "web/world.rs"]
+mod world;

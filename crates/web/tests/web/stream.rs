@@ -1,0 +1,99 @@
+//! Server-sent events: changes, and logs that go on where a client was cut off.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use naru_model::EnvironmentKey;
+use naru_store::log::{LogRecord, LogStream};
+use serde_json::Value;
+
+use crate::world::{World, request};
+
+/// Reads events until one satisfies `done`, and returns all that came.
+async fn events(body: &mut Body, done: impl Fn(&str) -> bool) -> String {
+    let mut text = String::new();
+    let reading = async {
+        while !done(&text) {
+            let frame = body.frame().await.expect("the stream goes on").unwrap();
+            text.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the event comes");
+    text
+}
+
+async fn open(world: &World, token: &str, path: &str, last: Option<&str>) -> Body {
+    let mut request = request(Some(token), "GET", path);
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let response = world.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    response.into_body()
+}
+
+#[tokio::test]
+async fn a_project_hears_of_its_own_changes_only() {
+    let (world, token) = World::with_administrator().await;
+    let shop = world.project("shop").await;
+    let other = world.project("other").await;
+    let mut body = open(&world, &token, "/api/v1/projects/shop/events", None).await;
+    events(&mut body, |text| text.contains("event: ready")).await;
+    for project in [&other, &shop] {
+        let key = EnvironmentKey { project: project.clone(), environment: "production".parse().unwrap() };
+        world.store.ensure_environment(&key, None).await.unwrap();
+    }
+    let heard = events(&mut body, |text| text.contains("event: change")).await;
+    assert!(heard.contains("\"shop\"") && !heard.contains("\"other\""), "{heard}");
+}
+
+async fn service(world: &World) -> LogStream {
+    let shop = world.project("shop").await;
+    let environment = EnvironmentKey { project: shop, environment: "production".parse().unwrap() };
+    world.store.ensure_environment(&environment, None).await.unwrap();
+    LogStream::Service { environment, service: "web".parse().unwrap() }
+}
+
+async fn print(world: &World, stream: &LogStream, lines: &[&str]) {
+    let record = |line: &&str| LogRecord {
+        at: "2026-11-21T10:00:00Z".parse().unwrap(),
+        source: "web-1-0".to_owned(),
+        text: (*line).to_owned(),
+    };
+    world.logs.append(stream, lines.iter().map(record).collect()).await.unwrap();
+}
+
+const LOGS: &str = "/api/v1/projects/shop/environments/production/logs?service=web";
+
+#[tokio::test]
+async fn logs_are_read_page_by_page() {
+    let (world, token) = World::with_administrator().await;
+    let stream = service(&world).await;
+    print(&world, &stream, &["one", "two \u{1b}[31mred"]).await;
+    let page = world.get(&token, LOGS).await.json();
+    assert_eq!(page["items"][1]["text"], "two \u{1b}[31mred");
+    assert_eq!(page["items"][0]["source"], "web-1-0");
+    assert_eq!(page["next"], Value::Null);
+    let position = page["items"][0]["position"].as_str().unwrap();
+    let rest = world.get(&token, &format!("{LOGS}&after={position}")).await.json();
+    assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+    let bad = world.get(&token, &LOGS.replace("=web", "=..%2F..")).await;
+    assert_eq!((bad.status, bad.code().as_str()), (400, "api.bad-name"));
+}
+
+#[tokio::test]
+async fn a_follower_that_was_cut_off_goes_on_where_it_was() {
+    let (world, token) = World::with_administrator().await;
+    let stream = service(&world).await;
+    print(&world, &stream, &["one", "two"]).await;
+    let path = format!("{LOGS}&follow=true");
+    let mut body = open(&world, &token, &path, None).await;
+    let first = events(&mut body, |text| text.contains("two")).await;
+    let id = first.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    drop(body);
+    let mut body = open(&world, &token, &path, Some(&id)).await;
+    print(&world, &stream, &["three"]).await;
+    let rest = events(&mut body, |text| text.contains("three")).await;
+    assert!(rest.contains("two") && !rest.contains("\"one\""), "{rest}");
+}

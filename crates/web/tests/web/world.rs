@@ -1,0 +1,186 @@
+//! One instance of the API in memory, and requests to it.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use naru_identity::{Identity, NewToken};
+use naru_model::api::{Capabilities, Check};
+use naru_model::authorise::{Permission, Principal};
+use naru_model::effect::Unobserved;
+use naru_model::{Clock, CommitId, EnvironmentKey, Problem, ProjectName, Timestamp};
+use naru_secret::KeyRing;
+use naru_store::Store;
+use naru_store::log::{LogLimits, LogStore};
+use naru_web::{Address, Behind, WebContext};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+pub(crate) const HOST: &str = "127.0.0.1:7070";
+
+pub(crate) struct Hands(pub(crate) Mutex<Timestamp>);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// Remembers which repositories were asked for.
+#[derive(Default)]
+pub(crate) struct Stand {
+    pub(crate) repositories: Mutex<Vec<ProjectName>>,
+}
+
+#[async_trait]
+impl Behind for Stand {
+    async fn create_repositories(&self, project: &ProjectName) -> Result<(), Problem> {
+        if project.as_str() == "unlucky" {
+            return Err(Problem::new("source.git-failed", "git ended with an error"));
+        }
+        self.repositories.lock().unwrap().push(project.clone());
+        Ok(())
+    }
+    async fn ready(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+    async fn doctor(&self) -> Vec<Check> {
+        Vec::new()
+    }
+    async fn capabilities(&self) -> Result<Capabilities, Problem> {
+        Ok(Capabilities { engine: "Fake 1.0".to_owned(), missing: Vec::new() })
+    }
+    async fn difference(
+        &self,
+        _: &EnvironmentKey,
+        _: Option<&CommitId>,
+        _: &CommitId,
+    ) -> Result<String, Problem> {
+        Ok("+replicas: 3\n".to_owned())
+    }
+    async fn urls(&self, key: &EnvironmentKey) -> Vec<String> {
+        vec![format!("http://{}.localhost:8080", key.project)]
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) router: Router,
+    pub(crate) store: Store,
+    pub(crate) identity: Identity,
+    pub(crate) logs: LogStore,
+    pub(crate) behind: Arc<Stand>,
+    _folder: tempfile::TempDir,
+}
+
+/// A response that was read to its end.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    /// The problem's code.
+    pub(crate) fn code(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
+        self.json()["code"].as_str().unwrap().to_owned()
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Hands(Mutex::new("2026-11-21T10:00:00Z".parse().unwrap())));
+        let store = Store::open(&folder.path().join("naru.db"), clock, Arc::new(Unobserved)).await.unwrap();
+        let identity = Identity::new(store.clone());
+        let logs = LogStore::open(&folder.path().join("logs"), LogLimits::default()).await.unwrap();
+        let behind = Arc::new(Stand::default());
+        let router = naru_web::router(WebContext {
+            store: store.clone(),
+            identity: identity.clone(),
+            keys: Arc::new(KeyRing::open(&folder.path().join("key")).unwrap()),
+            logs: logs.clone(),
+            behind: behind.clone(),
+            address: Address { base_url: format!("http://{HOST}"), hosts: Vec::new() },
+        });
+        Self { router, store, identity, logs, behind, _folder: folder }
+    }
+
+    /// With an administrator; returns a token that may do everything.
+    pub(crate) async fn with_administrator() -> (Self, String) {
+        let world = Self::new().await;
+        let principal = world.administrator().await;
+        let issued = world.identity.create_token(&principal, NewToken::default()).await.unwrap();
+        (world, issued.plain.expose_secret().to_owned())
+    }
+
+    async fn administrator(&self) -> Principal {
+        let link = self.identity.offer_setup().await.unwrap().unwrap();
+        self.identity.setup(&link, "minji", "river crossing at dawn".to_owned().into()).await.unwrap()
+    }
+
+    pub(crate) async fn project(&self, name: &str) -> ProjectName {
+        let name: ProjectName = name.parse().unwrap();
+        self.store.create_project(&name, &"main".parse().unwrap()).await.unwrap();
+        name
+    }
+
+    /// A token of the administrator for one project.
+    pub(crate) async fn scoped(&self, project: &ProjectName, permissions: &[Permission]) -> String {
+        let principal = Principal { login: "minji".to_owned(), credential_id: "test".to_owned() };
+        let new = NewToken {
+            project: Some(project.clone()),
+            permissions: permissions.to_vec(),
+            ..NewToken::default()
+        };
+        self.identity.create_token(&principal, new).await.unwrap().plain.expose_secret().to_owned()
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub(crate) async fn read(&self, request: Request<Body>) -> Answer {
+        let response = self.send(request).await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+
+    /// A request with a token and a JSON body.
+    pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        self.read(request(Some(token), method, path).body(body).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, token: &str, path: &str) -> Answer {
+        self.call(token, "GET", path, Value::Null).await
+    }
+}
+
+pub(crate) fn request(token: Option<&str>, method: &str, path: &str) -> http::request::Builder {
+    let mut builder = Request::builder().method(method).uri(path).header("host", HOST);
+    if method != "GET" {
+        builder = builder.header("content-type", "application/json");
+    }
+    if let Some(token) = token {
+        builder = builder.header("authorization", format!("Bearer {token}"));
+    }
+    builder
+}
+
+pub(crate) fn is(answer: &Answer, status: StatusCode, code: &str) {
+    assert_eq!((answer.status, answer.code().as_str()), (status.as_u16(), code), "{}", answer.text);
+}

@@ -11,7 +11,7 @@ use naru_identity::{Identity, NewToken};
 use naru_model::api::{Capabilities, Check};
 use naru_model::authorise::{Permission, Principal};
 use naru_model::effect::Unobserved;
-use naru_model::{Clock, CommitId, EnvironmentKey, Problem, ProjectName, Timestamp};
+use naru_model::{BranchName, Clock, CommitId, EnvironmentKey, Problem, ProjectName, Timestamp};
 use naru_secret::KeyRing;
 use naru_store::Store;
 use naru_store::log::{LogLimits, LogStore};
@@ -38,7 +38,7 @@ pub(crate) struct Stand {
 
 #[async_trait]
 impl Behind for Stand {
-    async fn create_repositories(&self, project: &ProjectName) -> Result<(), Problem> {
+    async fn create_repositories(&self, project: &ProjectName, _: &BranchName) -> Result<(), Problem> {
         if project.as_str() == "unlucky" {
             return Err(Problem::new("source.git-failed", "git ended with an error"));
         }

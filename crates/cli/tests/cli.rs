@@ -1,0 +1,8 @@
+//! The command line as a person sees it: against a server that answers what a test wants.
+
+#[path = "cli/document.rs"]
+mod document;
+#[path = "cli/output.rs"]
+mod output;
+#[path = "cli/world.rs"]
+mod world;

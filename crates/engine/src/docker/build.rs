@@ -18,7 +18,7 @@ use naru_model::{Digest, Problem, Timestamp};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::host::Surroundings;
+use super::host::{BUNDLE_VARIABLES, Surroundings};
 use super::image::{RegistryAccess, repository_at};
 use super::job::{Jobs, job};
 use super::lines::FileReader;
@@ -26,7 +26,7 @@ use super::logs::{Sender, Tail, send};
 use super::recipe::{DIGEST, DIGESTS, Parts, Recipe};
 use super::service::PodmanEnvironment;
 use super::supervise::{ORDERS, OUTPUT, Orders, PROGRESS, Progress};
-use super::{archive, host, names, tree};
+use super::{archive, host, names, stages, tree};
 use crate::{LogPosition, StepError};
 
 /// Which job a folder belongs to.
@@ -36,6 +36,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 const COMMAND_LIMIT: Duration = Duration::from_mins(1);
 /// How long a supervisor may take to say that it is there.
 const FIRST_SIGN: Duration = Duration::from_secs(30);
+
+/// The largest Dockerfile that is read.
+const DOCKERFILE_LIMIT_BYTES: u64 = 1 << 20;
 
 /// What builds are done with.
 pub(crate) struct Tools {
@@ -172,7 +175,7 @@ impl Jobs {
             }
         }
         let dockerfile = match parts.dockerfile {
-            Dockerfile::Path(path) => archive::within(&files, path)?,
+            Dockerfile::Path(path) => self.with_surroundings(folder, archive::within(&files, path)?)?,
             Dockerfile::Generated(text) => {
                 write_private(&folder.join("Dockerfile"), text)?;
                 folder.join("Dockerfile")
@@ -196,6 +199,28 @@ impl Jobs {
             variables.push(("DOCKER_CONFIG".to_owned(), folder.join("login").display().to_string()));
         }
         Ok(Orders { commands, variables, time_limit: spec.time_limit, log_limit_bytes: spec.log_limit_bytes })
+    }
+
+    /// The Dockerfile that is built: the repository's, or a copy whose stages know where the host's bundle is.
+    fn with_surroundings(&self, folder: &Path, original: PathBuf) -> Result<PathBuf, StepError> {
+        if !self.tools.podman || self.surroundings.certificates.is_none() {
+            return Ok(original);
+        }
+        let about = std::fs::metadata(&original).map_err(|error| lost(&original, &error))?;
+        if about.len() > DOCKERFILE_LIMIT_BYTES {
+            let summary = format!("the Dockerfile has more than {} KiB", DOCKERFILE_LIMIT_BYTES >> 10);
+            return Err(Problem::new("engine.build-path", summary).into());
+        }
+        let text = std::fs::read(&original).map_err(|error| lost(&original, &error))?;
+        let changed = stages::with_arguments(&String::from_utf8_lossy(&text), &BUNDLE_VARIABLES);
+        let copy = folder.join("Dockerfile");
+        write_private(&copy, &changed)?;
+        // An ignore file that belongs to the Dockerfile is looked for beside it.
+        let own = |path: &Path| PathBuf::from(format!("{}.dockerignore", path.display()));
+        if own(&original).symlink_metadata().is_ok_and(|about| about.is_file()) {
+            std::fs::copy(own(&original), own(&copy)).map_err(|error| lost(&copy, &error))?;
+        }
+        Ok(copy)
     }
 
     /// Writes the login for pushing, in the form that Docker and Podman share.

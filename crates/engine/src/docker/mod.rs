@@ -22,6 +22,7 @@ mod probe;
 mod recipe;
 mod replica;
 mod service;
+mod stages;
 pub mod supervise;
 mod tree;
 mod usage;

@@ -128,12 +128,12 @@ impl Recipe<'_> {
         all
     }
 
-    /// Known to the steps of the build and not to the image.
+    /// Known to the steps of the build and not to the image; `stages` declares the arguments.
     fn certificates(&self) -> Vec<Argument> {
         let Some(bundle) = &self.surroundings.certificates else { return Vec::new() };
         let mut all = texts(&["--volume", &format!("{}:{BUNDLE_IN_CONTAINER}:ro", bundle.display())]);
         for name in host::BUNDLE_VARIABLES {
-            all.extend(texts(&["--env", &format!("{name}={BUNDLE_IN_CONTAINER}"), "--unsetenv", name]));
+            all.extend(texts(&["--build-arg", &format!("{name}={BUNDLE_IN_CONTAINER}")]));
         }
         all
     }

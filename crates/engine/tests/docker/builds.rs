@@ -43,6 +43,7 @@ const WEB: &str = "FROM scratch\n\
     ARG GREETING\n\
     COPY . /\n\
     RUN [\"/guest\", \"show\", \"/note\"]\n\
+    RUN [\"/guest\", \"tell\", \"SSL_CERT_FILE\"]\n\
     RUN [\"/guest\", \"write\", \"/built\", \"yes\"]\n\
     ENV GREETING=$GREETING\n\
     HEALTHCHECK CMD [\"/guest\"]\n\
@@ -58,6 +59,8 @@ async fn a_build_is_pushed_and_runs_by_digest_and_is_pulled_when_it_is_gone() {
     let (why, lines) = rig.run(&web, &spec).await;
     assert_eq!(why, ExitReason::Exited { code: 0 }, "{lines:#?}");
     assert!(lines.iter().any(|line| line == "from the commit"), "{lines:#?}");
+    let told = "SSL_CERT_FILE is /run/naru/ca-certificates.crt";
+    assert!(lines.iter().any(|line| line == told), "{lines:#?}");
     let digest: Digest = rig.job(&web).await.unwrap().outputs["digest"].parse().unwrap();
 
     let image: ImageReference = format!("{}/shop/web@{digest}", access.host).parse().unwrap();

@@ -43,7 +43,7 @@ const WEB: &str = "FROM scratch\n\
     ARG GREETING\n\
     COPY . /\n\
     RUN [\"/guest\", \"show\", \"/note\"]\n\
-    RUN [\"/guest\", \"tell\", \"SSL_CERT_FILE\"]\n\
+    RUN [\"/guest\", \"say\", \"SSL_CERT_FILE\"]\n\
     RUN [\"/guest\", \"write\", \"/built\", \"yes\"]\n\
     ENV GREETING=$GREETING\n\
     HEALTHCHECK CMD [\"/guest\"]\n\

@@ -217,8 +217,10 @@ fn retrying(environment: &Environment, reason: String) -> (EnvironmentStatus, Du
 /// Parsed revisions. Commits do not change, so what was read once stays true.
 #[derive(Clone, Default)]
 pub struct SpecCache {
-    specs: Arc<Mutex<HashMap<(EnvironmentKey, CommitId), Arc<EnvironmentSpec>>>>,
+    specs: Arc<Mutex<Specs>>,
 }
+
+type Specs = HashMap<(EnvironmentKey, CommitId), Arc<EnvironmentSpec>>;
 
 /// Entries kept before the cache starts anew.
 const CACHED_SPECS: usize = 20_000;
@@ -244,7 +246,7 @@ impl SpecCache {
         Ok(spec)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(EnvironmentKey, CommitId), Arc<EnvironmentSpec>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Specs> {
         self.specs.lock().expect("nothing panics while it holds the cache")
     }
 }

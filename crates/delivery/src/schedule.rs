@@ -60,7 +60,9 @@ pub(crate) async fn run(cx: &Context) {
                 Some(_) => {}
                 None => {
                     relist = Instant::now();
-                    due.values_mut().for_each(|at| *at = relist);
+                    for at in due.values_mut() {
+                        *at = relist;
+                    }
                 }
             },
             () = tokio::time::sleep_until(next) => {}

@@ -12,7 +12,10 @@ use naru_model::{EnvironmentKey, Generation};
 pub struct EdgeTraffic(pub Client);
 
 fn step(error: ControlError) -> StepError {
-    StepError::Transient(format!("the edge: {error}"))
+    match error {
+        ControlError::Refused(problem) => StepError::from(*problem),
+        waiting => StepError::Transient(format!("the edge: {waiting}")),
+    }
 }
 
 #[async_trait]

@@ -1,4 +1,5 @@
 //! `naru edge` in its smallest form: what the integration test starts as a process of its own.
+#![expect(clippy::disallowed_methods, reason = "a program of its own for the tests")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

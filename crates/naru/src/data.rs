@@ -75,7 +75,8 @@ fn instance(root: &Path) -> Result<InstanceId, Problem> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut bytes = [0_u8; 6];
             getrandom::fill(&mut bytes).map_err(|error| unusable(&file, &error))?;
-            let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let text = u64::from_be_bytes([0, 0, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]]);
+            let text = format!("{text:012x}");
             write_private(&file, &text).map_err(|error| unusable(&file, &error))?;
             Ok(text.parse().expect("twelve hexadecimal characters"))
         }

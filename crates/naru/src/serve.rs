@@ -93,13 +93,13 @@ async fn serve(arguments: &Arguments, folder: &DataFolder) -> Result<(), Problem
             stop.cancel();
         }
     });
-    let served = tokio::select! {
-        served = server => served,
+    let result = tokio::select! {
+        ended = server => ended,
         () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
     };
     stop.cancel();
     let _ = tokio::time::timeout(GRACE, async { while loops.join_next().await.is_some() {} }).await;
-    served.map_err(|error| Problem::new("serve.listen", "the API stopped listening").cause(error.to_string()))
+    result.map_err(|error| Problem::new("serve.listen", "the API stopped listening").cause(error.to_string()))
 }
 
 async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, Problem> {

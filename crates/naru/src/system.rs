@@ -7,6 +7,7 @@ use naru_model::{Clock, Timestamp};
 pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter of the system's clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -28,9 +28,12 @@ pub(crate) struct Asked {
     pub(crate) token: Option<String>,
 }
 
+/// Status, body and content type.
+type Answer = (u16, String, &'static str);
+
 #[derive(Default)]
 struct Prepared {
-    answers: Mutex<BTreeMap<String, Vec<(u16, String, &'static str)>>>,
+    answers: Mutex<BTreeMap<String, Vec<Answer>>>,
     asked: Mutex<Vec<Asked>>,
 }
 

@@ -93,6 +93,7 @@ fn spawn(
     take_over: bool,
 ) -> std::io::Result<std::process::Child> {
     let log = own_log(place)?;
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts the edge's process")]
     let mut command = Command::new(&config.program);
     command.args(&config.arguments).arg("--data").arg(&config.data);
     if take_over {

@@ -27,6 +27,7 @@ pub(crate) struct TestClock;
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "these tests run on real sockets and in real time")]
         Timestamp::now()
     }
 }

@@ -61,6 +61,35 @@ pub(crate) fn engine_choice(text: &str) -> Result<EngineChoice, String> {
     }
 }
 
+/// What is on disk, opened.
+struct Ground {
+    keys: Arc<KeyRing>,
+    store: Store,
+    logs: LogStore,
+    sources: SourceRepositories,
+    identity: Identity,
+    inputs: Arc<dyn Inputs>,
+}
+
+async fn open(
+    folder: &DataFolder,
+    clock: Arc<dyn Clock>,
+    effects: &Arc<dyn Effects>,
+) -> Result<Ground, Problem> {
+    let keys = KeyRing::open(&folder.path("key")).map_err(|error| broken("the key file", &error))?;
+    let keys = Arc::new(keys);
+    let store = Store::open(&folder.path("naru.db"), clock, effects.clone())
+        .await
+        .map_err(|error| broken("the database", &error))?;
+    let logs = LogStore::open(&folder.path("logs"), LogLimits::default())
+        .await
+        .map_err(|error| broken("the log folder", &error))?;
+    let sources = SourceRepositories::new(folder.path("git"), effects.clone());
+    let identity = Identity::new(store.clone());
+    let inputs = Vault { store: store.clone(), keys: keys.clone(), sources: sources.clone() };
+    Ok(Ground { keys, store, logs, sources, identity, inputs: Arc::new(inputs) })
+}
+
 /// Opens and connects everything; nothing runs by itself yet.
 pub(super) async fn assemble(
     arguments: &Arguments,
@@ -71,102 +100,56 @@ pub(super) async fn assemble(
 ) -> Result<Parts, Problem> {
     let listening = listener.local_addr().map_err(|error| broken("the listening address", &error))?;
     let public_url = arguments.public_url.clone().unwrap_or_else(|| format!("http://{listening}"));
-    let keys = KeyRing::open(&folder.path("key")).map_err(|error| broken("the key file", &error))?;
-    let keys = Arc::new(keys);
-    let database = folder.path("naru.db");
-    let store = Store::open(&database, clock.clone(), effects.clone())
-        .await
-        .map_err(|error| broken("the database", &error))?;
-    let logs = LogStore::open(&folder.path("logs"), LogLimits::default())
-        .await
-        .map_err(|error| broken("the log folder", &error))?;
-    let sources = SourceRepositories::new(folder.path("git"), effects.clone());
-    let identity = Identity::new(store.clone());
-    let authorise = Arc::new(identity.clone());
-    let setup_token = identity.offer_setup().await.map_err(|error| broken("the accounts", &error))?;
+    let ground = open(folder, clock.clone(), &effects).await?;
+    let setup_token = ground.identity.offer_setup().await.map_err(|error| broken("the accounts", &error))?;
 
-    let inputs: Arc<dyn Inputs> =
-        Arc::new(Vault { store: store.clone(), keys: keys.clone(), sources: sources.clone() });
     let login = guards::EngineLogin {
-        identity: identity.clone(),
+        identity: ground.identity.clone(),
         clock: clock.clone(),
         current: tokio::sync::Mutex::new(None),
     };
-    let registry_host = listening.to_string();
-    let access = RegistryAccess { host: registry_host.clone(), login: Arc::new(login) };
-    let docker =
-        connect_engine(&arguments.engine, folder, Some(access), inputs.clone(), clock.clone()).await?;
+    let access = RegistryAccess { host: listening.to_string(), login: Arc::new(login) };
+    let inputs = ground.inputs.clone();
+    let docker = connect_engine(&arguments.engine, folder, Some(access), inputs, clock.clone()).await?;
     let docker = Arc::new(docker);
     let engine: Arc<dyn Engine> =
         Arc::new(ObservedEngine { inner: docker.clone(), effects: effects.clone() });
     let edge = naru_edge::process::ensure_running(edge_config(arguments, folder)?).await?;
-    let traffic =
-        Arc::new(ObservedTraffic { inner: Arc::new(EdgeTraffic(edge.client())), effects: effects.clone() });
-
+    let traffic = EdgeTraffic(edge.client());
+    let repositories = Repositories {
+        data: folder.path(""),
+        instance: folder.instance().clone(),
+        clock,
+        effects: effects.clone(),
+    };
     let delivery = naru_delivery::Context {
-        store: store.clone(),
-        logs: logs.clone(),
-        repositories: Repositories {
-            data: folder.path(""),
-            instance: folder.instance().clone(),
-            clock,
-            effects: effects.clone(),
-        },
+        store: ground.store.clone(),
+        logs: ground.logs.clone(),
+        repositories,
         engine: engine.clone(),
-        traffic,
+        traffic: Arc::new(ObservedTraffic { inner: Arc::new(traffic), effects: effects.clone() }),
         domain: arguments.domain.clone(),
         specs: SpecCache::default(),
     };
-    let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let pipeline = Arc::new(naru_pipeline::Context {
-        store: store.clone(),
-        logs: logs.clone(),
-        engine: engine.clone(),
-        inputs: inputs.clone(),
-        admission: Arc::new(guards::Machine { folder: folder.path("engine") }),
-        repositories: folder.path("git/source"),
-        effects,
-        settings: naru_pipeline::Settings::for_cpus(cpus, registry_host),
-        collectors: naru_pipeline::Collectors::default(),
-    });
-    let registry = Registry::open(
-        &folder.path("blobs"),
-        store.clone(),
-        authorise.clone(),
-        Arc::new(guards::Needed(delivery.clone())),
-        naru_image::Limits::default(),
-    )
-    .map_err(|error| broken("the registry's folder", &error))?;
-    let hosting = Hosting::open(
-        store.clone(),
-        sources.clone(),
-        authorise,
-        HostingSettings {
-            deploy_hook: own_command(&["hook", "deploy-pre-receive"])?,
-            ..HostingSettings::default()
-        },
-    )
-    .await
-    .map_err(|error| broken("the hooks' folder", &error))?;
+    let pipeline = pipeline(&ground, folder, engine.clone(), effects, listening.to_string());
+    let (registry, hosting) = routers(&ground, folder, &delivery).await?;
     let behind = behind::Answers {
         delivery: delivery.clone(),
-        sources,
+        sources: ground.sources.clone(),
         docker,
         edge_addresses: edge.addresses(),
         data: folder.path(""),
     };
     let web = naru_web::router(WebContext {
-        store: store.clone(),
-        identity,
-        keys,
-        logs: logs.clone(),
+        store: ground.store.clone(),
+        identity: ground.identity,
+        keys: ground.keys,
+        logs: ground.logs.clone(),
         behind: Arc::new(behind),
         address: Address { base_url: public_url.clone(), hosts: host_of(&public_url).into_iter().collect() },
     });
-    let router = web.merge(hosting.router()).merge(registry.router());
-    let collector = Arc::new(naru_observe::Collector::new(store, engine, inputs, logs));
     Ok(Parts {
-        router,
+        router: web.merge(hosting.router()).merge(registry.router()),
         public_url,
         setup_token: setup_token.map(|token| token.expose_secret().to_owned()),
         edge,
@@ -174,8 +157,52 @@ pub(super) async fn assemble(
         pipeline,
         registry,
         hosting,
-        collector,
+        collector: Arc::new(naru_observe::Collector::new(ground.store, engine, ground.inputs, ground.logs)),
     })
+}
+
+fn pipeline(
+    ground: &Ground,
+    folder: &DataFolder,
+    engine: Arc<dyn Engine>,
+    effects: Arc<dyn Effects>,
+    registry_host: String,
+) -> Arc<naru_pipeline::Context> {
+    let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    Arc::new(naru_pipeline::Context {
+        store: ground.store.clone(),
+        logs: ground.logs.clone(),
+        engine,
+        inputs: ground.inputs.clone(),
+        admission: Arc::new(guards::Machine { folder: folder.path("engine") }),
+        repositories: folder.path("git/source"),
+        effects,
+        settings: naru_pipeline::Settings::for_cpus(cpus, registry_host),
+        collectors: naru_pipeline::Collectors::default(),
+    })
+}
+
+/// Registry and hosted git, which ask the same authorisation as the API.
+async fn routers(
+    ground: &Ground,
+    folder: &DataFolder,
+    delivery: &naru_delivery::Context,
+) -> Result<(Arc<Registry>, Arc<Hosting>), Problem> {
+    let authorise = Arc::new(ground.identity.clone());
+    let registry = Registry::open(
+        &folder.path("blobs"),
+        ground.store.clone(),
+        authorise.clone(),
+        Arc::new(guards::Needed(delivery.clone())),
+        naru_image::Limits::default(),
+    )
+    .map_err(|error| broken("the registry's folder", &error))?;
+    let deploy_hook = own_command(&["hook", "deploy-pre-receive"])?;
+    let settings = HostingSettings { deploy_hook, ..HostingSettings::default() };
+    let hosting = Hosting::open(ground.store.clone(), ground.sources.clone(), authorise, settings)
+        .await
+        .map_err(|error| broken("the hooks' folder", &error))?;
+    Ok((registry, hosting))
 }
 
 impl Parts {
@@ -246,6 +273,7 @@ pub(crate) async fn connect_engine(
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "the edge is handed two of this process's variables, by name")]
 fn edge_config(arguments: &Arguments, folder: &DataFolder) -> Result<ProcessConfig, Problem> {
     let program = own_program()?;
     // The edge needs nothing of this process's environment but how to log.

@@ -87,17 +87,22 @@ async fn rows_that_were_deleted_come_back_from_the_deploy_repository() {
     assert_eq!(replicas(&world, &key), ["web-3-0", "web-3-1"]);
 }
 
+#[expect(clippy::disallowed_methods, reason = "a person's own git, beside Naru's")]
+fn git() -> std::process::Command {
+    std::process::Command::new("git")
+}
+
 /// What a person does by hand: one more replica, committed and pushed.
-async fn three_replicas_by_hand(rig: &Rig, key: &EnvironmentKey) {
+fn three_replicas_by_hand(rig: &Rig, key: &EnvironmentKey) {
     let clone = tempfile::tempdir().unwrap();
     let url = rig.path(&format!("git/deploy/{}.git", key.project));
-    let git = |arguments: Vec<String>| {
-        let mut command = std::process::Command::new("git");
+    let run = |arguments: Vec<String>| {
+        let mut command = git();
         command.args(["-c", "user.name=Mina", "-c", "user.email=mina@example.com", "-C"]).arg(clone.path());
         let output = command.args(&arguments).output().unwrap();
         assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    git(vec!["clone".into(), "-q".into(), url.display().to_string(), ".".into()]);
+    run(vec!["clone".into(), "-q".into(), url.display().to_string(), ".".into()]);
     let folder = clone.path().join("production");
     let mut edited = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
@@ -108,8 +113,8 @@ async fn three_replicas_by_hand(rig: &Rig, key: &EnvironmentKey) {
         std::fs::write(&path, changed).unwrap();
     }
     assert_eq!(edited, 1, "exactly one manifest says how many replicas there are");
-    git(vec!["commit".into(), "-qam".into(), "Three replicas".into()]);
-    git(vec!["push".into(), "-q".into(), "origin".into(), "HEAD:main".into()]);
+    run(vec!["commit".into(), "-qam".into(), "Three replicas".into()]);
+    run(vec!["push".into(), "-q".into(), "origin".into(), "HEAD:main".into()]);
 }
 
 #[tokio::test]
@@ -118,7 +123,7 @@ async fn a_persons_edit_is_honoured_and_survives_the_next_release() {
     let (rig, project, key) = start(&world).await;
     rig.release(&project, WEB, "one").await;
     rig.settle(MINUTE).await;
-    three_replicas_by_hand(&rig, &key).await;
+    three_replicas_by_hand(&rig, &key);
     rig.settle(MINUTE).await;
     assert_eq!(replicas(&world, &key), ["web-1-0", "web-1-1", "web-2-0"]);
     rig.release(&project, WEB, "two").await;
@@ -210,11 +215,7 @@ async fn a_rewritten_deploy_repository_changes_nothing_that_runs() {
     let repository = rig.delivery.repositories.of(&project);
     let folder = repository.git().folder().to_owned();
     let first = repository.head().await.unwrap().unwrap();
-    let deleted = std::process::Command::new("git")
-        .arg("-C")
-        .arg(&folder)
-        .args(["update-ref", "-d", "refs/heads/main"])
-        .status();
+    let deleted = git().arg("-C").arg(&folder).args(["update-ref", "-d", "refs/heads/main"]).status();
     assert!(deleted.unwrap().success());
     rig.settle(MINUTE).await;
     let environment = rig.store.environment(&key).await.unwrap().unwrap();
@@ -224,11 +225,8 @@ async fn a_rewritten_deploy_repository_changes_nothing_that_runs() {
     assert!(problem.code.starts_with("deploy.") || problem.code.starts_with("delivery."), "{problem}");
     assert_eq!(replicas(&world, &key), ["web-1-0", "web-1-1"]);
 
-    let restored = std::process::Command::new("git")
-        .arg("-C")
-        .arg(&folder)
-        .args(["update-ref", "refs/heads/main", first.as_str()])
-        .status();
+    let restored =
+        git().arg("-C").arg(&folder).args(["update-ref", "refs/heads/main", first.as_str()]).status();
     assert!(restored.unwrap().success());
     rig.release(&project, WEB, "two").await;
     rig.settle(MINUTE).await;
@@ -249,7 +247,7 @@ async fn a_folder_that_a_person_removed_stops_what_ran_there() {
         vec!["commit", "-qm", "Take production down"],
         vec!["push", "-q", "origin", "HEAD:main"],
     ] {
-        let mut command = std::process::Command::new("git");
+        let mut command = git();
         command.args(["-c", "user.name=Mina", "-c", "user.email=mina@example.com", "-C"]).arg(clone.path());
         assert!(command.args(&arguments).status().unwrap().success(), "{arguments:?}");
     }
@@ -282,7 +280,7 @@ async fn an_edit_that_conflicts_blocks_with_file_and_field() {
     let (rig, project, key) = start(&world).await;
     rig.release(&project, WEB, "one").await;
     rig.settle(MINUTE).await;
-    three_replicas_by_hand(&rig, &key).await;
+    three_replicas_by_hand(&rig, &key);
     rig.settle(MINUTE).await;
     rig.release(&project, &WEB.replace("replicas: 2", "replicas: 4"), "two").await;
     rig.settle(MINUTE).await;
@@ -301,7 +299,7 @@ async fn a_concurrent_commit_is_not_lost() {
     rig.settle(MINUTE).await;
     let repository = rig.delivery.repositories.of(&project);
     let stale = repository.head().await.unwrap();
-    three_replicas_by_hand(&rig, &key).await;
+    three_replicas_by_hand(&rig, &key);
     let files =
         repository.read_environment(stale.as_ref().unwrap(), &key.environment).await.unwrap().unwrap();
     let message = Message {

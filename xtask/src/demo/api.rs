@@ -141,6 +141,31 @@ impl Api {
         value["token"].as_str().map(str::to_owned).context("the setup returned no token")
     }
 
+    /// Sends the form of a page of a service through the edge, with the page's hidden field and cookies, as a browser
+    /// would. Returns the status.
+    pub(super) fn send_form(
+        &self,
+        edge: SocketAddr,
+        host: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<u16> {
+        let address = format!("http://{edge}{path}");
+        let page = self.agent.get(&address).header("Host", host).call()?;
+        let cookies: Vec<String> = page
+            .headers()
+            .get_all("set-cookie")
+            .iter()
+            .filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned))
+            .collect();
+        let text = page.into_body().read_to_string()?;
+        let (_, rest) = text.split_once("name=\"form\" value=\"").context("the page has no form")?;
+        let hidden = rest.split('"').next().unwrap_or_default();
+        let all = fields.iter().copied().chain([("form", hidden)]);
+        let request = self.agent.post(&address).header("Host", host).header("Cookie", cookies.join("; "));
+        Ok(request.send_form(all)?.status().as_u16())
+    }
+
     /// Asks a service through the edge, as a browser would that resolved its host. Returns status and body.
     pub(crate) fn through_edge(&self, edge: SocketAddr, host: &str, path: &str) -> Result<(u16, String)> {
         let answer = self.agent.get(format!("http://{edge}{path}")).header("Host", host).call()?;

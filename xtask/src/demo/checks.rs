@@ -35,6 +35,7 @@ type Check = (&'static str, fn(&Site<'_>) -> Result<()>);
 const CHECKS: &[Check] = &[
     ("the landing page is served through the edge", landing_is_served),
     ("the board is served through the edge", board_is_served),
+    ("a person signs up on the board", sign_up),
     ("an unknown host gets a page that says so", unknown_host),
     ("a second commit is served", second_commit),
     ("a variable reaches the board, and its data is kept", variable),
@@ -129,6 +130,14 @@ fn board_is_served(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
+fn sign_up(site: &Site<'_>) -> Result<()> {
+    let host = progress::host(&site.api.crossing("board")?)?;
+    let fields = [("login", "first"), ("nickname", "첫 손님"), ("password", "a ferry at dawn")];
+    let status = site.api.send_form(site.naru.edge(), &host, "/signup", &fields)?;
+    ensure!(status == 303, "/signup answered with {status}");
+    Ok(())
+}
+
 fn unknown_host(site: &Site<'_>) -> Result<()> {
     let (status, _) = site.api.through_edge(site.naru.edge(), "nobody.localhost", "/")?;
     ensure!(status == 404, "answered with {status}");
@@ -153,14 +162,14 @@ fn variable(site: &Site<'_>) -> Result<()> {
     let configuration: Value = site.api.get("projects/board/environments/production/configuration")?;
     ensure!(configuration["variables"]["GREETING"] == "hello", "the variable is not there: {configuration}");
     let after = metric(&site.get(site.board, "/metrics")?.1)?;
-    ensure!(kept == after, "the board had {kept} posts and now has {after}");
+    ensure!(kept == "board_accounts 1" && kept == after, "it said `{kept}` before and `{after}` after");
     Ok(())
 }
 
-/// How many posts the board says it has.
+/// How many accounts the board says it has.
 fn metric(text: &str) -> Result<String> {
-    let line =
-        text.lines().find(|line| line.starts_with("board_posts ")).context("the board counts no posts")?;
+    let line = text.lines().find(|line| line.starts_with("board_accounts "));
+    let line = line.context("the board counts no accounts")?;
     Ok(line.to_owned())
 }
 

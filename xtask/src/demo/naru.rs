@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -54,7 +55,8 @@ impl Naru {
         let (listen, edge) =
             if free_ports { (free_port()?, free_port()?) } else { (local(7070), local(8080)) };
         let log = folders.file("naru.log");
-        let output = File::options().create(true).append(true).open(&log)?;
+        // It prints the setup link, so nobody else may read it.
+        let output = File::options().create(true).append(true).mode(0o600).open(&log)?;
         let child = command::program(&binary.to_string_lossy(), &folders.file("."))
             .arg("serve")
             .arg("--data")

@@ -11,8 +11,8 @@ use super::interrupt;
 use super::naru::Naru;
 use super::project::Project;
 
-/// How long a push may take: the board compiles about 80 crates in a container.
-const LIMIT: Duration = Duration::from_mins(20);
+/// How long a push may take: the board is compiled in a container, after everything else.
+const LIMIT: Duration = Duration::from_mins(30);
 
 /// Follows a project's newest push until it serves; each landing is a line with the seconds since the push.
 pub(super) fn until_live(api: &Api, naru: &Naru, project: &Project) -> Result<()> {

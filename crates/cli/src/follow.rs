@@ -82,7 +82,9 @@ async fn say(
 ) -> Result<()> {
     let path = format!("/api/v1/projects/{project}/environments/{environment}");
     let now: naru_model::api::Environment = client.get(&path).await?.view;
-    if now.detail != *said && !screen.json {
+    // Until the move has begun, the environment is as it was before.
+    let is_news = now.condition != naru_model::api::Condition::Live && now.detail != *said;
+    if is_news && !screen.json {
         screen.note(format!("  {}", now.detail));
         *said = now.detail;
     }

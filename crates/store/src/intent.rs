@@ -189,6 +189,19 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
+    /// The intent that became this commit.
+    pub async fn intent_of_commit(&self, key: &EnvironmentKey, commit: &CommitId) -> Result<Option<Intent>> {
+        let row = sqlx::query(
+            "SELECT * FROM intent WHERE project = $1 AND environment = $2 AND commit_id = $3 ORDER BY id LIMIT 1",
+        )
+        .bind(key.project.as_str())
+        .bind(key.environment.as_str())
+        .bind(commit.as_str())
+        .fetch_optional(self.reader())
+        .await?;
+        row.as_ref().map(read).transpose()
+    }
+
     /// The newest intent of an environment.
     pub async fn newest_intent(&self, key: &EnvironmentKey) -> Result<Option<Intent>> {
         let row = sqlx::query(

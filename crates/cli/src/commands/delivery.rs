@@ -204,7 +204,7 @@ fn rollout(screen: &Screen, revision: &api::Revision) -> String {
     let (tone, word) = match revision.rollout {
         RolloutState::Waiting => (Tone::Quiet, "waiting"),
         RolloutState::Moving => (Tone::Moving, "moving"),
-        RolloutState::Live => (Tone::Good, "was live"),
+        RolloutState::Live => (Tone::Good, "went live"),
         RolloutState::Failed => (Tone::Failed, "failed"),
         RolloutState::Overtaken => (Tone::Quiet, "overtaken"),
     };

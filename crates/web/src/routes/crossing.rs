@@ -6,6 +6,7 @@ use naru_model::api::{Condition, Crossing, Landing, LandingName, LandingState};
 use naru_model::pipeline::{RunState, StepRecord, StepState};
 use naru_model::{EnvironmentName, Problem, ProjectName, Timestamp};
 use naru_store::environment::Environment;
+use naru_store::intent::IntentState;
 use naru_store::release::Release;
 use naru_store::revision::{Outcome, Revision, Rollout};
 use naru_store::run::Run;
@@ -47,6 +48,8 @@ struct Facts {
     revision: Option<Revision>,
     rollout: Option<Rollout>,
     serving: Option<Revision>,
+    /// Why what was asked for last did not become a revision.
+    refused: Option<Problem>,
     urls: Vec<String>,
 }
 
@@ -74,6 +77,7 @@ async fn gather(cx: &Cx, chosen: &Chosen, name: EnvironmentName) -> Result<Facts
         revision: None,
         rollout: None,
         serving: None,
+        refused: None,
         urls: cx.behind.urls(&key).await,
     };
     facts.trigger = match &branch {
@@ -84,20 +88,57 @@ async fn gather(cx: &Cx, chosen: &Chosen, name: EnvironmentName) -> Result<Facts
         None => None,
     };
     delivered(cx, &key, &mut facts).await?;
-    let run = match (&facts.trigger, &facts.release) {
-        (Some(trigger), _) => trigger.run,
-        (None, release) => release.as_ref().map(|release| release.run),
-    };
-    if let Some(run) = run {
-        facts.run = cx.store.run(&project.name, run).await?;
-        facts.steps = cx.store.run_steps(&project.name, run).await?;
-    }
-    if let Some(made) = facts.run.as_ref().and_then(|run| run.release) {
-        facts.release = cx.store.release(&project.name, made).await?;
-    } else if facts.trigger.is_some() {
-        facts.release = None;
+    pushed(cx, &mut facts).await?;
+    if is_revision_newer(&facts) {
+        retell(cx, &mut facts).await?;
     }
     Ok(facts)
+}
+
+/// What the trigger led to so far.
+async fn pushed(cx: &Cx, facts: &mut Facts) -> Result<()> {
+    let Some(run) = facts.trigger.as_ref().and_then(|trigger| trigger.run) else { return Ok(()) };
+    facts.run = cx.store.run(&facts.project, run).await?;
+    facts.steps = cx.store.run_steps(&facts.project, run).await?;
+    if let Some(made) = facts.run.as_ref().and_then(|run| run.release) {
+        facts.release = cx.store.release(&facts.project, made).await?;
+    }
+    Ok(())
+}
+
+/// Whether the newest change is not a push but a revision that came after it: a rollback, a setting, a person's commit.
+fn is_revision_newer(facts: &Facts) -> bool {
+    let Some(revision) = &facts.revision else { return false };
+    if revision.release.is_some() && revision.release == facts.release.as_ref().map(|release| release.number)
+    {
+        return false;
+    }
+    let ended = match (&facts.trigger, &facts.run) {
+        (None, _) => return true,
+        (Some(trigger), None) => trigger.received_at,
+        (Some(_), Some(run)) => match run.finished_at {
+            Some(at) => at,
+            None => return false,
+        },
+    };
+    revision.created_at > ended
+}
+
+/// Puts the revision's own story in the place of the newest push.
+async fn retell(cx: &Cx, facts: &mut Facts) -> Result<()> {
+    facts.trigger = None;
+    facts.run = None;
+    facts.steps = Vec::new();
+    facts.release = None;
+    let Some(carried) = facts.revision.as_ref().and_then(|revision| revision.release) else { return Ok(()) };
+    facts.release = cx.store.release(&facts.project, carried).await?;
+    let Some(release) = &facts.release else { return Ok(()) };
+    facts.run = cx.store.run(&facts.project, release.run).await?;
+    facts.steps = cx.store.run_steps(&facts.project, release.run).await?;
+    if let Some(run) = &facts.run {
+        facts.trigger = cx.store.trigger(run.trigger).await?;
+    }
+    Ok(())
 }
 
 fn matters(trigger: &Trigger, branch: &str) -> bool {
@@ -115,11 +156,11 @@ async fn delivered(cx: &Cx, key: &naru_model::EnvironmentKey, facts: &mut Facts)
     if let Some(number) = moving {
         facts.revision = cx.store.revision(key, number).await?;
     }
+    let newest = cx.store.newest_intent(key).await?;
+    facts.refused =
+        newest.filter(|intent| intent.state == IntentState::Failed).and_then(|intent| intent.problem);
     if let Some(number) = environment.serving {
         facts.serving = cx.store.revision(key, number).await?;
-    }
-    if let Some(release) = facts.revision.as_ref().and_then(|revision| revision.release) {
-        facts.release = cx.store.release(&key.project, release).await?;
     }
     Ok(())
 }
@@ -232,9 +273,9 @@ fn is_rendered(facts: &Facts) -> bool {
 
 fn rollout(facts: &Facts) -> Landing {
     let name = LandingName::Rollout;
-    let is = facts.environment.as_ref().map(|environment| condition(&environment.status, None).0);
+    let is = facts.environment.as_ref().map(|environment| condition(environment).0);
     if !is_rendered(facts) {
-        let blocked = facts.release.is_some() && is == Some(Condition::Blocked);
+        let blocked = facts.release.is_some() && (is == Some(Condition::Blocked) || facts.refused.is_some());
         let state = if blocked { LandingState::Failed } else { after(&release(facts)) };
         return landing(name, state);
     }
@@ -250,7 +291,7 @@ fn rollout(facts: &Facts) -> Landing {
     };
     let at = facts.rollout.as_ref().map(|rollout| rollout.finished_at.unwrap_or(rollout.started_at));
     let detail = match (&facts.environment, state) {
-        (Some(environment), LandingState::Moving) => Some(condition(&environment.status, None).1),
+        (Some(environment), LandingState::Moving) => Some(condition(environment).1),
         _ => None,
     };
     Landing { at, reference: Some(format!("revision {}", revision.number)), detail, ..landing(name, state) }
@@ -263,7 +304,7 @@ fn live(facts: &Facts) -> Landing {
     };
     let is_newest = is_rendered(facts)
         && facts.revision.as_ref().is_some_and(|revision| revision.number == serving.number);
-    let (is, detail, _) = condition(&environment.status, None);
+    let (is, detail, _) = condition(environment);
     let state = match (is_newest, is) {
         (true, Condition::Live | Condition::Moving) => LandingState::Done,
         (true, Condition::Degraded | Condition::Retrying) => LandingState::Moving,
@@ -273,7 +314,11 @@ fn live(facts: &Facts) -> Landing {
     Landing {
         at: Some(environment.status_at),
         reference: Some(format!("revision {}", serving.number)),
-        detail: Some(if is_newest { detail } else { "serves until the new one is live".to_owned() }),
+        detail: Some(match (is_newest, state) {
+            (true, _) => detail,
+            (false, LandingState::Skipped) => "still serves".to_owned(),
+            (false, _) => "serves until the new one is live".to_owned(),
+        }),
         ..landing(name, state)
     }
 }
@@ -302,7 +347,10 @@ fn summary(facts: &Facts) -> (String, Option<Problem>) {
     }
     let rollout_problem = facts.rollout.as_ref().and_then(|rollout| rollout.problem.clone());
     let Some(environment) = &facts.environment else { return (serves, None) };
-    let (is, detail, problem) = condition(&environment.status, environment.serving);
+    let (is, detail, problem) = condition(environment);
+    if let Some(refused) = &facts.refused {
+        return (serves, Some(refused.clone()));
+    }
     match is {
         Condition::Idle | Condition::Live => (serves, rollout_problem.filter(|_| is_failed(facts))),
         Condition::Moving | Condition::Degraded | Condition::Retrying => {
@@ -323,4 +371,142 @@ fn run_problem(facts: &Facts, run: &Run) -> Problem {
     let word = if run.state == RunState::Cancelled { "was cancelled" } else { "failed" };
     Problem::new("pipeline.run-failed", format!("run {} {word}", run.number))
         .command(format!("naru run logs {} --project {}", run.number, facts.project))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use naru_model::{CommitId, ReleaseNumber, RevisionNumber, RunNumber};
+    use naru_store::environment::EnvironmentStatus;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn commit() -> CommitId {
+        "0123456789abcdef0123456789abcdef01234567".parse().unwrap()
+    }
+
+    fn nothing() -> Facts {
+        Facts {
+            project: "shop".parse().unwrap(),
+            name: "production".parse().unwrap(),
+            environment: None,
+            trigger: None,
+            run: None,
+            steps: Vec::new(),
+            release: None,
+            revision: None,
+            rollout: None,
+            serving: None,
+            refused: None,
+            urls: Vec::new(),
+        }
+    }
+
+    fn a_release(number: u32, second: i64) -> Release {
+        Release {
+            project: "shop".parse().unwrap(),
+            number: ReleaseNumber(number),
+            run: RunNumber(number),
+            branch: "main".parse().unwrap(),
+            commit: commit(),
+            images: std::collections::BTreeMap::new(),
+            definition: naru_model::definition::ProjectDefinition::default(),
+            created_at: at(second),
+        }
+    }
+
+    fn a_revision(number: u32, release: u32, second: i64) -> Revision {
+        Revision {
+            number: RevisionNumber(number),
+            commit: commit(),
+            release: Some(ReleaseNumber(release)),
+            configuration: naru_model::ConfigurationVersion(0),
+            author: "minji".to_owned(),
+            message: "Deliver".to_owned(),
+            created_at: at(second),
+        }
+    }
+
+    fn a_rollout(revision: u32, outcome: Outcome) -> Rollout {
+        Rollout {
+            revision: RevisionNumber(revision),
+            started_at: at(10),
+            released: true,
+            switched_at: None,
+            finished_at: None,
+            outcome,
+            problem: None,
+        }
+    }
+
+    fn an_environment(serving: Option<u32>) -> Environment {
+        let key = naru_model::EnvironmentKey {
+            project: "shop".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+        };
+        Environment {
+            key,
+            branch: Some("main".parse().unwrap()),
+            created_at: at(0),
+            considered_release: ReleaseNumber(1),
+            configuration: naru_model::ConfigurationVersion(0),
+            generation: naru_model::Generation(1),
+            target: serving.map(RevisionNumber),
+            target_since: at(0),
+            serving: serving.map(RevisionNumber),
+            status: EnvironmentStatus::Reconciled { status: naru_model::rollout::Status::Live },
+            status_generation: naru_model::Generation(1),
+            status_at: at(20),
+            hindrance: None,
+        }
+    }
+
+    fn states(facts: Facts) -> String {
+        let mark = |landing: &Landing| match landing.state {
+            LandingState::Waiting => '○',
+            LandingState::Moving => '◐',
+            LandingState::Done => '●',
+            LandingState::Failed => '■',
+            LandingState::Skipped => '–',
+        };
+        draw(facts).landings.iter().map(mark).collect()
+    }
+
+    fn delivered(outcome: Outcome, revision: u32, serving: u32) -> Facts {
+        Facts {
+            environment: Some(an_environment(Some(serving))),
+            release: Some(a_release(2, 5)),
+            revision: Some(a_revision(revision, 2, 8)),
+            rollout: Some(a_rollout(revision, outcome)),
+            serving: Some(a_revision(serving, 2, 8)),
+            ..nothing()
+        }
+    }
+
+    #[test]
+    fn the_rollout_decides_what_follows_the_release() {
+        assert_eq!(states(nothing()), "○○○○○○");
+        assert_eq!(states(delivered(Outcome::Moving, 7, 6)), "–––●◐○");
+        assert_eq!(states(delivered(Outcome::Failed, 7, 6)), "–––●■–");
+        assert_eq!(states(delivered(Outcome::Live, 7, 7)), "–––●●●");
+        let waiting = Facts { revision: Some(a_revision(6, 1, 3)), ..delivered(Outcome::Live, 6, 6) };
+        assert_eq!(states(waiting), "–––●○○", "a release that is not rendered yet");
+        let refused = Facts {
+            revision: Some(a_revision(6, 1, 3)),
+            refused: Some(Problem::new("delivery.unhealthy", "both sides changed one field")),
+            ..delivered(Outcome::Live, 6, 6)
+        };
+        assert_eq!(summary(&refused).1.unwrap().code, "delivery.unhealthy");
+        assert_eq!(states(refused), "–––●■–", "a release that was refused");
+    }
+
+    #[test]
+    fn a_rollback_after_the_push_is_the_newest_change() {
+        let pushed = Facts { trigger: None, ..delivered(Outcome::Live, 7, 7) };
+        assert!(!is_revision_newer(&pushed), "the revision carries the newest release");
+        let back = Facts { revision: Some(a_revision(8, 1, 30)), ..pushed };
+        assert!(is_revision_newer(&back));
+    }
 }

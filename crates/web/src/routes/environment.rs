@@ -25,15 +25,15 @@ use crate::routes::{InEnvironment, environment};
 const HISTORY: u32 = 500;
 
 /// An environment as people see it, in a word, a sentence and, when it stopped, a problem.
-pub(crate) fn condition(
-    status: &EnvironmentStatus,
-    serving: Option<RevisionNumber>,
-) -> (Condition, String, Option<Problem>) {
-    let still = |what: &str| match serving {
+pub(crate) fn condition(row: &naru_store::environment::Environment) -> (Condition, String, Option<Problem>) {
+    let still = |what: &str| match row.serving {
         Some(serving) => format!("{what}; revision {serving} still serves"),
         None => format!("{what}; nothing serves yet"),
     };
-    match status {
+    if let Some(hindrance) = &row.hindrance {
+        return (Condition::Blocked, still(&hindrance.summary), Some(hindrance.clone()));
+    }
+    match &row.status {
         EnvironmentStatus::Idle => (Condition::Idle, "nothing was delivered yet".to_owned(), None),
         EnvironmentStatus::Blocked { problem } => {
             (Condition::Blocked, still(&problem.summary), Some((**problem).clone()))
@@ -53,7 +53,7 @@ pub(crate) fn condition(
 }
 
 async fn view(cx: &Cx, row: naru_store::environment::Environment) -> Result<Environment> {
-    let (condition, detail, problem) = condition(&row.status, row.serving);
+    let (condition, detail, problem) = condition(&row);
     let release = match row.serving {
         Some(serving) => cx.store.revision(&row.key, serving).await?.and_then(|revision| revision.release),
         None => None,
@@ -285,15 +285,29 @@ pub(crate) async fn rollback(
 
 /// The newest revision older than the current one that was live and is not known to be bad.
 async fn before(cx: &Cx, row: &naru_store::environment::Environment) -> Result<Option<RevisionNumber>> {
-    let current = row.serving.or(row.target);
+    let Some(current) = row.serving.or(row.target) else { return Ok(None) };
+    let current = origin(cx, &row.key, current).await?;
     let bad = cx.store.quarantined(&row.key).await?;
     let rollouts = cx.store.rollouts(&row.key, HISTORY).await?;
     let candidate = rollouts.into_iter().find(|rollout| {
-        current.is_some_and(|current| rollout.revision < current)
+        rollout.revision < current
             && rollout.switched_at.is_some()
             && !bad.iter().any(|bad| bad.revision == rollout.revision)
     });
     Ok(candidate.map(|rollout| rollout.revision))
+}
+
+/// The revision whose content this one has: a rollback repeats an earlier one, so that the next goes further back.
+async fn origin(cx: &Cx, key: &EnvironmentKey, mut number: RevisionNumber) -> Result<RevisionNumber> {
+    for _ in 0..HISTORY {
+        let Some(revision) = cx.store.revision(key, number).await? else { break };
+        let intent = cx.store.intent_of_commit(key, &revision.commit).await?;
+        match intent.map(|intent| intent.kind) {
+            Some(IntentKind::Rollback { revision: earlier }) if earlier < number => number = earlier,
+            _ => break,
+        }
+    }
+    Ok(number)
 }
 
 fn nothing_before(key: &EnvironmentKey) -> Failure {

@@ -102,13 +102,15 @@ fn push_both(
     let landing = Project::create(root, folders, api, "landing")?;
     let board = Project::create(root, folders, api, "board")?;
     images::provide(folders, engine, &[images::Base::Debian, images::Base::Nginx])?;
+    let newer = landing.is_ahead();
     landing.push()?;
     std::thread::scope(|scope| {
         let rust = scope.spawn(|| images::provide(folders, engine, &[images::Base::Rust]));
-        progress::until_live(api, naru, &landing)?;
+        progress::until_live(api, naru, &landing, newer)?;
         rust.join().unwrap_or_else(|_| bail!("the stand-in for Rust could not be made"))
     })?;
+    let newer = board.is_ahead();
     board.push()?;
-    progress::until_live(api, naru, &board)?;
+    progress::until_live(api, naru, &board, newer)?;
     Ok(vec![landing, board])
 }

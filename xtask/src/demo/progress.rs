@@ -14,13 +14,18 @@ use super::project::Project;
 /// How long a push may take: the board is compiled in a container, after everything else.
 const LIMIT: Duration = Duration::from_mins(30);
 
-/// Follows a project's newest push until it serves; each landing is a line with the seconds since the push.
-pub(super) fn until_live(api: &Api, naru: &Naru, project: &Project) -> Result<()> {
+/// Follows a project's newest push until it serves; each landing is a line with the seconds since the push. Where
+/// nothing new was pushed, it waits until what was there before is back: a rollback may have moved away from the push.
+pub(super) fn until_live(api: &Api, naru: &Naru, project: &Project, newer: bool) -> Result<()> {
     let began = Instant::now();
     let mut shown: Vec<Landing> = Vec::new();
     loop {
         interrupt::check()?;
         let crossing = api.crossing(project.name)?;
+        if !newer && answers(api, naru, &crossing) {
+            println!("{} is back: {}", project.name, crossing.sentence);
+            return Ok(());
+        }
         for landing in crossing.landings.iter().filter(|landing| !shown.contains(landing)) {
             if landing.state != "waiting" {
                 println!("{}", line(project, landing));

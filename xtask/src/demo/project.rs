@@ -59,6 +59,20 @@ impl Project {
         self.git(&["commit", "--quiet", "--message", message])
     }
 
+    /// Whether the working copy has commits that were not pushed.
+    pub(super) fn is_ahead(&self) -> bool {
+        let commit = |name: &str| {
+            command::output(command::program("git", &self.work).args([
+                "rev-parse",
+                "--verify",
+                "--quiet",
+                name,
+            ]))
+        };
+        let pushed = commit("refs/remotes/naru/main").ok();
+        pushed.is_none() || commit("refs/heads/main").ok() != pushed
+    }
+
     /// Pushes `main`, as a person would.
     pub(super) fn push(&self) -> Result<()> {
         self.since.set(Instant::now());

@@ -56,7 +56,7 @@ impl Naru {
             if free_ports { (free_port()?, free_port()?) } else { (local(7070), local(8080)) };
         let log = folders.file("naru.log");
         // It prints the setup link, so nobody else may read it.
-        let output = File::options().create(true).append(true).mode(0o600).open(&log)?;
+        let output = File::options().create(true).write(true).truncate(true).mode(0o600).open(&log)?;
         let child = command::program(&binary.to_string_lossy(), &folders.file("."))
             .arg("serve")
             .arg("--data")

@@ -13,6 +13,7 @@ pub mod doctor;
 mod exit;
 mod host;
 mod image;
+mod isolation;
 mod job;
 mod lines;
 mod logs;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::api::{Named, Volumes};
 use super::client::{Client, Payload, path};
+use super::isolation;
 use super::names::{INSTANCE, Labels};
 use crate::StepError;
 
@@ -21,6 +22,9 @@ pub(crate) struct Networks {
 impl Networks {
     /// Makes a network unless it exists.
     pub(crate) async fn ensure(&self, name: &str, labels: &Labels) -> Result<(), StepError> {
+        if self.podman {
+            isolation::close(&isolation::bridge(&self.instance, name)).await?;
+        }
         if self.exists(name).await? {
             return Ok(());
         }
@@ -29,6 +33,7 @@ impl Networks {
             let body = json!({
                 "name": name, "driver": "bridge", "dns_enabled": true, "labels": labels,
                 "options": { "isolate": "true" },
+                "network_interface": isolation::bridge(&self.instance, name),
             });
             let at = path(&["v4.0.0", "libpod", "networks", "create"], &[]);
             self.client.post(&at, Payload::json(&body)).await?
@@ -55,7 +60,11 @@ impl Networks {
         if !self.exists(name).await? {
             return Ok(());
         }
-        self.client.delete(&path(&["networks", name], &[])).await?.found("removing a network").map(drop)
+        self.client.delete(&path(&["networks", name], &[])).await?.found("removing a network")?;
+        if self.podman {
+            isolation::forget(&isolation::bridge(&self.instance, name)).await?;
+        }
+        Ok(())
     }
 
     /// Our networks.

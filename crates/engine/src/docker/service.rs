@@ -35,12 +35,18 @@ pub struct PodmanEnvironment {
 pub(crate) struct Layout {
     folder: PathBuf,
     run: PathBuf,
+    /// Where addresses of networks are taken from first.
+    addresses: String,
 }
 
 impl Layout {
     /// `folder` is `<data>/engine`.
     pub(crate) fn new(folder: &Path, instance: &InstanceId) -> Self {
-        Self { folder: folder.to_owned(), run: run_folder(folder, instance) }
+        Self {
+            folder: folder.to_owned(),
+            run: run_folder(folder, instance),
+            addresses: own_addresses(instance),
+        }
     }
 
     /// Where the service listens: on the temporary file system because a socket's path is short.
@@ -51,6 +57,15 @@ impl Layout {
     fn mark(&self) -> PathBuf {
         self.folder.join("service.json")
     }
+}
+
+/// A block of 64 networks that is likely to be nobody else's. Podman avoids the networks that it knows and the bridges
+/// that are up, so two instances that make a network at the same moment would otherwise choose the same addresses, and
+/// reach each other's containers.
+fn own_addresses(instance: &InstanceId) -> String {
+    let id = u64::from_str_radix(instance.as_str(), 16).expect("an instance id is hexadecimal");
+    let block = id % (160 * 4);
+    format!("10.{}.{}.0/18", 96 + block / 4, block % 4 * 64)
 }
 
 /// State of running containers must not outlive a reboot, so it is kept in memory where that is possible.
@@ -150,7 +165,11 @@ fn containers_conf(layout: &Layout, runtime: &str) -> String {
          lock_type = \"file\"\n\
          tmp_dir = {tmp}\n\
          [network]\n\
-         network_backend = \"netavark\"\n",
+         network_backend = \"netavark\"\n\
+         # After our own block, those that Podman takes by default.\n\
+         default_subnet_pools = [{{ base = \"{addresses}\", size = 24 }}, {{ base = \"10.89.0.0/16\", size = 24 }}, \
+         {{ base = \"10.90.0.0/15\", size = 24 }}, {{ base = \"10.92.0.0/14\", size = 24 }}]\n",
+        addresses = layout.addresses,
         log = super::container::LOG_LIMIT_BYTES,
         tmp = quoted(layout.run.join("libpod")),
     )
@@ -325,8 +344,17 @@ mod tests {
 
     #[test]
     fn paths_cannot_break_out_of_the_configuration() {
-        let layout = Layout { folder: "/data/a\"b\nc".into(), run: "/run/x".into() };
+        let layout =
+            Layout { folder: "/data/a\"b\nc".into(), run: "/run/x".into(), addresses: String::new() };
         assert!(storage_conf(&layout).contains(r#"graphroot = "/data/a\"b\nc/storage""#));
+    }
+
+    #[test]
+    fn addresses_follow_from_the_instance() {
+        let of = |id: &str| own_addresses(&id.parse().unwrap());
+        assert_eq!(of("000000000000"), "10.96.0.0/18");
+        assert_eq!(of("000000000007"), "10.97.192.0/18");
+        assert_eq!(of("00000000027f"), "10.255.192.0/18");
     }
 
     #[test]

@@ -156,9 +156,26 @@ async fn names_are_resolved_within_the_environment_only() {
     let outside = rig.until_ready(&staging, &key("web", 1, 0)).await;
 
     let address = api.address.unwrap();
-    assert_eq!(get(&web, "/fetch/api:8080").await, format!("{address} says well"));
-    assert!(get(&outside, "/fetch/api:8080").await.contains("cannot resolve"));
-    assert!(get(&outside, &format!("/fetch/{address}")).await.contains("cannot reach"));
+    let well = format!("{address} says well");
+    let began = Instant::now();
+    // Names are told to the name server in the background.
+    while get(&web, "/fetch/api:8080").await != well {
+        assert!(began.elapsed() < crate::rig::PATIENCE, "{}", get(&web, "/fetch/api:8080").await);
+    }
+    let by_name = get(&outside, "/fetch/api:8080").await;
+    assert!(by_name.contains("cannot resolve"), "{by_name}");
+    let by_address = get(&outside, &format!("/fetch/{address}")).await;
+    assert!(by_address.contains("cannot reach"), "{by_address}");
+
+    // The end of one isolated network does not open the others.
+    let preview = environment("shop", "preview");
+    let gone = key("web", 1, 0);
+    rig.start_replica(&preview, &gone, &service).await;
+    rig.until_ready(&preview, &gone).await;
+    rig.apply(&preview, &Action::Remove { replica: gone }).await;
+    rig.engine().remove_environment(&preview, true).await.unwrap();
+    let by_address = get(&outside, &format!("/fetch/{address}")).await;
+    assert!(by_address.contains("cannot reach"), "{by_address}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -258,6 +258,12 @@ impl Drop for Rig {
         run_quietly(&self.podman, &["rm", "--all", "--force", "--time", "0"]);
         let networks = run_podman(&self.podman, &["network", "ls", "--quiet", "--filter", &label]);
         for network in networks.lines().filter(|name| *name != "podman") {
+            let bridge = run_podman(
+                &self.podman,
+                &["network", "inspect", "--format", "{{.NetworkInterface}}", network],
+            );
+            let rule = ["-D", "NARU_ISOLATION", "-i", bridge.trim(), "-o", bridge.trim(), "-j", "RETURN"];
+            let _ = Command::new("iptables").arg("--wait").args(rule).stderr(Stdio::null()).status();
             run_quietly(&self.podman, &["network", "rm", "--force", network]);
         }
         run_quietly(&self.podman, &["volume", "rm", "--all", "--force"]);

@@ -1,0 +1,13 @@
+//! The whole binary, as a person meets it: `naru serve` on an empty folder, `git push`, containers on real Podman, and
+//! requests through the edge. Nothing is replaced and nothing is skipped; what is missing on the machine fails.
+
+#![allow(clippy::disallowed_methods, reason = "tests start the programs that a person would start")]
+#![allow(dead_code, reason = "helpers for tests that come one by one")]
+
+mod api;
+mod guest;
+mod instance;
+mod process;
+mod project;
+
+mod push;

@@ -13,7 +13,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use base64::Engine as _;
-use naru_model::job::{Dockerfile, ExitReason, JobExit, JobKey, JobSeen, JobSpec, JobState, JobWork};
+use naru_model::job::{
+    Dockerfile, ExitReason, JobExit, JobKey, JobSeen, JobSpec, JobState, JobWork, Workspace,
+};
 use naru_model::{Digest, Problem, Timestamp};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -23,7 +25,7 @@ use super::image::{RegistryAccess, repository_at};
 use super::job::{Jobs, job};
 use super::lines::FileReader;
 use super::logs::{Sender, Tail, send};
-use super::recipe::{DIGEST, DIGESTS, Parts, Recipe};
+use super::recipe::{DIGEST, DIGESTS, IMAGE, Parts, Recipe};
 use super::service::PodmanEnvironment;
 use super::supervise::{ORDERS, OUTPUT, Orders, PROGRESS, Progress};
 use super::{archive, host, names, stages, tree};
@@ -31,7 +33,9 @@ use crate::{LogPosition, StepError};
 
 /// Which job a folder belongs to.
 const KEY: &str = "key.json";
-const GLANCE: Duration = Duration::from_millis(100);
+/// Is there when the image has its local name.
+const NAMED: &str = "named";
+const GLANCE: Duration = Duration::from_millis(25);
 /// How long looking after the storage may take.
 const COMMAND_LIMIT: Duration = Duration::from_mins(1);
 /// How long a supervisor may take to say that it is there.
@@ -105,13 +109,9 @@ impl Jobs {
             let _ = tokio::fs::remove_dir_all(&folder).await;
             std::fs::create_dir_all(folder.join("files")).map_err(|error| lost(&folder, &error))?;
             write_private(&folder.join(KEY), &json!(key).to_string())?;
-            let stored = folder.join("archive.tar");
-            archive::fetch(&*self.inputs, workspace, &stored).await?;
-            unpack(&stored, &folder.join("files")).await?;
-            let _ = tokio::fs::remove_file(&stored).await;
             let network = names::job(&self.containers.instance, key);
             let labels = names::of_job(&self.containers.instance, "job-network", key);
-            self.networks.ensure(&network, &labels).await?;
+            tokio::try_join!(self.unpack(workspace, &folder), self.networks.ensure(&network, &labels))?;
             let orders = self.orders(&folder, &parts, spec, &network).await?;
             let text = serde_json::to_string(&orders).expect("orders are plain data");
             write_private(&folder.join("orders.new"), &text)?;
@@ -119,6 +119,14 @@ impl Jobs {
                 .map_err(|error| lost(&folder, &error))?;
         }
         self.start_supervisor(key, &folder).await
+    }
+
+    async fn unpack(&self, workspace: &Workspace, folder: &Path) -> Result<(), StepError> {
+        let stored = folder.join("archive.tar");
+        archive::fetch(&*self.inputs, workspace, &stored).await?;
+        unpack(&stored, &folder.join("files")).await?;
+        let _ = tokio::fs::remove_file(&stored).await;
+        Ok(())
     }
 
     async fn start_supervisor(&self, key: &JobKey, folder: &Path) -> Result<(), StepError> {
@@ -259,6 +267,20 @@ impl Jobs {
             }
         }
         Some(seen)
+    }
+
+    /// Gives a built image its local name, once: replicas then find it without asking the registry.
+    pub(crate) async fn name_build(&self, seen: &JobSeen) -> Result<(), StepError> {
+        let folder = self.folder_of(&seen.key);
+        let Some(digest) = seen.outputs.get(DIGEST).and_then(|digest| digest.parse().ok()) else {
+            return Ok(());
+        };
+        if !self.tools.podman || folder.join(NAMED).exists() {
+            return Ok(());
+        }
+        let image = std::fs::read_to_string(folder.join(IMAGE)).map_err(|error| lost(&folder, &error))?;
+        self.images.name(image.trim(), &digest).await?;
+        write_private(&folder.join(NAMED), "")
     }
 
     /// The supervisor is gone and left no word: it was killed, or the machine went down.

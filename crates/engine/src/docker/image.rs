@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::api::Image;
-use super::client::{Client, path};
+use super::client::{Client, Payload, path};
 use super::names;
 use crate::StepError;
 
@@ -88,6 +88,13 @@ impl Images {
             return Ok(Some(id));
         }
         self.named(&image.to_string()).await
+    }
+
+    /// Gives an image that was built here a local name by the digest that the registry knows it by.
+    pub(crate) async fn name(&self, id: &str, digest: &Digest) -> Result<(), StepError> {
+        let repository = names::local_repository(&self.instance);
+        let at = path(&["images", id, "tag"], &[("repo", &repository), ("tag", digest.hex())]);
+        self.client.post(&at, Payload::Nothing).await?.found("naming an image").map(drop)
     }
 
     async fn named(&self, name: &str) -> Result<Option<String>, StepError> {

@@ -124,6 +124,7 @@ impl Jobs {
         let mut seen = BTreeMap::new();
         for job in self.builds()?.into_iter().filter(|key| &key.scope == scope) {
             if let Some(job) = self.look_at_build(&job) {
+                self.name_build(&job).await?;
                 seen.insert(job.key.clone(), job);
             }
         }

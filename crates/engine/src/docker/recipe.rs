@@ -13,7 +13,7 @@ use super::supervise::{Argument, Ordered};
 use super::{container, names};
 
 /// Where the id of the image is written, in the job's folder.
-const IMAGE: &str = "image";
+pub(crate) const IMAGE: &str = "image";
 /// Where the digest of the pushed image is written, in the job's folder.
 pub(crate) const DIGEST: &str = "digest";
 /// Where Docker's own list of digests is written.
@@ -42,13 +42,9 @@ pub(crate) struct Recipe<'a> {
 }
 
 impl Recipe<'_> {
-    /// Build, push by digest, and give the image a local name by the digest that the registry knows it by.
+    /// Build, and push by digest; the image gets its local name when the end is seen.
     pub(crate) fn podman(&self) -> Vec<Ordered> {
-        let image = Argument::Written {
-            before: String::new(),
-            file: self.folder.join(IMAGE),
-            without: String::new(),
-        };
+        let image = Argument::Written(self.folder.join(IMAGE));
         let mut build = texts(&["build", "--format", "docker", "--layers", "--pull=missing"]);
         build.extend(texts(&["--network", self.network]));
         build.extend(texts(&["--cpu-shares", &container::JOB_CPU_SHARES.to_string()]));
@@ -64,27 +60,16 @@ impl Recipe<'_> {
             push.extend(texts(&["--tls-verify=false"]));
         }
         push.extend(texts(&["--"]));
-        push.push(image.clone());
+        push.push(image);
         push.push(Argument::Text(format!("docker://{}", self.parts.push_to)));
 
-        let mut tag = texts(&["tag", "--"]);
-        tag.push(image);
-        tag.push(Argument::Written {
-            before: format!("localhost/naru-{}:", self.instance),
-            file: self.folder.join(DIGEST),
-            without: "sha256:".to_owned(),
-        });
-        vec![self.nice(build), self.nice(push), self.nice(tag)]
+        vec![self.nice(build), self.nice(push)]
     }
 
     /// Build, name, push, and ask for the digests that the engine has noted. The host's certificate authorities and
     /// the CPU weight cannot be given to every version of Docker's builder; `capabilities` says so.
     pub(crate) fn docker(&self) -> Vec<Ordered> {
-        let image = Argument::Written {
-            before: String::new(),
-            file: self.folder.join(IMAGE),
-            without: String::new(),
-        };
+        let image = Argument::Written(self.folder.join(IMAGE));
         let mut build = texts(&["build"]);
         build.extend(self.common());
         for (name, value) in &self.surroundings.proxies {

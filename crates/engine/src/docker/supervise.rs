@@ -51,8 +51,8 @@ pub(crate) struct Ordered {
 pub(crate) enum Argument {
     /// This text.
     Text(String),
-    /// What an earlier command wrote to a file, without this beginning, behind this text.
-    Written { before: String, file: PathBuf, without: String },
+    /// What an earlier command wrote to this file.
+    Written(PathBuf),
 }
 
 /// How far it is; the file is replaced as a whole.
@@ -203,11 +203,7 @@ impl Argument {
     fn value(&self) -> std::io::Result<String> {
         match self {
             Self::Text(text) => Ok(text.clone()),
-            Self::Written { before, file, without } => {
-                let text = std::fs::read_to_string(file)?;
-                let text = text.trim();
-                Ok(format!("{before}{}", text.strip_prefix(without.as_str()).unwrap_or(text)))
-            }
+            Self::Written(file) => Ok(std::fs::read_to_string(file)?.trim().to_owned()),
         }
     }
 }

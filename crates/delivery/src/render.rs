@@ -121,6 +121,7 @@ async fn deploy(
             .command(format!("naru release list --project {}", key.project))
     })?;
     let spec = ingredients(cx, key, &release).await?;
+    refuse_taken_hosts(cx, key, &spec).await?;
     let is_render = intent.kind == IntentKind::Render;
     let subject = if is_render {
         format!("Apply configuration {} to {}", spec.configuration, key.environment)
@@ -168,6 +169,18 @@ async fn ingredients(
     )?)
 }
 
+/// Before anything is committed. Who wants the same at the same time is told by sync.
+async fn refuse_taken_hosts(
+    cx: &Context,
+    key: &EnvironmentKey,
+    spec: &EnvironmentSpec,
+) -> Result<(), RenderError> {
+    match cx.store.taken(key, &spec.routes).await? {
+        Some(taken) => Err(sync::host_taken(key, &taken).into()),
+        None => Ok(()),
+    }
+}
+
 /// The release of the environment's newest revision that is not in quarantine.
 async fn current_release(cx: &Context, key: &EnvironmentKey) -> Result<Option<ReleaseNumber>, StoreError> {
     let quarantined = cx.store.quarantined(key).await?;
@@ -193,6 +206,7 @@ async fn roll_back(
             ))
     })?;
     let spec = cx.repositories.spec(key, &revision.commit).await?;
+    refuse_taken_hosts(cx, key, &spec).await?;
     let left = cx.store.revisions(key, 1).await?.pop().filter(|newest| newest.number != to);
     let message = Message {
         subject: format!("Return {} to revision {to}", key.environment),

@@ -4,6 +4,7 @@
 use naru_engine::StepError;
 use naru_model::{EnvironmentKey, Problem, ProjectName};
 use naru_source::deploy::RevisionCommit;
+use naru_store::claim::Taken;
 use naru_store::revision::Revision;
 use naru_store::{Look, StoreError};
 
@@ -40,17 +41,46 @@ pub async fn environment(cx: &Context, key: &EnvironmentKey) -> Result<(), Store
     if let Some(problem) = rewritten(key, &known, &history) {
         return hinder(cx, key, problem).await;
     }
-    cx.store.set_hindrance(key, None).await?;
     if history.len() > known.len() {
         cx.store.cache_revisions(key, &history).await?;
     }
-    let quarantined = cx.store.quarantined(key).await?;
-    let Some(newest) = history.last() else { return Ok(()) };
-    if quarantined.iter().all(|bad| bad.revision != newest.number) {
-        let released = has_served(cx, key, newest, &history).await?;
-        cx.store.aim(key, newest.number, released).await?;
+    if let Some(taken) = aim(cx, key, &history).await? {
+        return hinder(cx, key, host_taken(key, &taken)).await;
     }
-    Ok(())
+    cx.store.set_hindrance(key, None).await
+}
+
+/// Aims at the newest revision unless it is in quarantine. Says which of its routes another environment has.
+async fn aim(cx: &Context, key: &EnvironmentKey, history: &[Revision]) -> Result<Option<Taken>, StoreError> {
+    let Some(newest) = history.last() else { return Ok(None) };
+    let quarantined = cx.store.quarantined(key).await?;
+    if quarantined.iter().any(|bad| bad.revision == newest.number) {
+        return Ok(None);
+    }
+    let routes = match cx.specs.read(cx, key, &newest.commit).await {
+        Ok(spec) => spec.routes.clone(),
+        // It leads nowhere; the rollout says what is wrong with it.
+        Err(StepError::Blocked(_)) => Vec::new(),
+        Err(StepError::Transient(reason)) => {
+            tracing::warn!(environment = %key, reason, "a revision could not be read");
+            return Ok(None);
+        }
+    };
+    let released = has_served(cx, key, newest, history).await?;
+    cx.store.aim(key, newest.number, &routes, released).await
+}
+
+/// Two projects can ask for the same host; the second is refused by name.
+pub(crate) fn host_taken(key: &EnvironmentKey, taken: &Taken) -> Problem {
+    let Taken { host, path, by } = taken;
+    let place = if path == "/" { host.clone() } else { format!("{host}{path}") };
+    Problem::new("delivery.host-taken", format!("`{place}` leads to another environment"))
+        .cause(format!("environment `{}` of project `{}` has it", by.environment, by.project))
+        .state("nothing was changed; what serves keeps serving")
+        .hint(format!(
+            "give `{key}` a host of its own: set `environments.{}.host` in naru.yaml and push again",
+            key.environment
+        ))
 }
 
 fn revision(commit: RevisionCommit) -> Revision {

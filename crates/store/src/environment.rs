@@ -2,6 +2,7 @@
 //! run; these rows say how far that is.
 
 use naru_model::rollout::Status;
+use naru_model::workload::RouteSpec;
 use naru_model::{
     BranchName, ConfigurationVersion, EnvironmentKey, EnvironmentName, Generation, Problem, ProjectName,
     ReleaseNumber, RevisionNumber, Timestamp,
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use crate::claim::Taken;
 use crate::{
     Change, Result, Store, StoreError, Topic, Write, from_json, from_millis, parse, to_json, to_millis,
 };
@@ -148,9 +150,16 @@ impl Store {
             .collect()
     }
 
-    /// Wants another revision: raises the generation and starts a rollout. Does nothing when it is wanted already.
-    /// `released` says that the release command need not run, because this content served before.
-    pub async fn aim(&self, key: &EnvironmentKey, target: RevisionNumber, released: bool) -> Result<()> {
+    /// Wants another revision: raises the generation, claims its routes and starts a rollout. Does nothing when it is
+    /// wanted already, or when another environment has one of the routes: says which. `released` says that the release
+    /// command need not run, because this content served before.
+    pub async fn aim(
+        &self,
+        key: &EnvironmentKey,
+        target: RevisionNumber,
+        routes: &[RouteSpec],
+        released: bool,
+    ) -> Result<Option<Taken>> {
         let mut write = self.write("environment.aim").await?;
         let now = to_millis(self.now());
         let done = sqlx::query(
@@ -164,7 +173,10 @@ impl Store {
         .execute(write.connection())
         .await?;
         if done.rows_affected() == 0 {
-            return Ok(());
+            return Ok(None);
+        }
+        if let Some(taken) = write.claim(key, target, routes).await? {
+            return Ok(Some(taken));
         }
         sqlx::query(
             "UPDATE rollout SET outcome = 'overtaken', finished_at = $4
@@ -189,7 +201,8 @@ impl Store {
         .execute(write.connection())
         .await?;
         write.ring(environments_changed(&key.project));
-        write.commit().await
+        write.commit().await?;
+        Ok(None)
     }
 
     /// Records why the deploy repository cannot be followed now, or that it can.

@@ -91,8 +91,8 @@ async fn a_project_name_is_taken_once_and_everything_goes_with_it() {
 #[tokio::test]
 async fn a_stale_writer_changes_nothing() {
     let f = fixture().await;
-    f.store.aim(&f.key, RevisionNumber(1), false).await.unwrap();
-    f.store.aim(&f.key, RevisionNumber(2), false).await.unwrap();
+    f.store.aim(&f.key, RevisionNumber(1), &[], false).await.unwrap();
+    f.store.aim(&f.key, RevisionNumber(2), &[], false).await.unwrap();
     let environment = f.store.environment(&f.key).await.unwrap().unwrap();
     assert_eq!(environment.generation, Generation(2));
     let late = f.store.mark_switched(&f.key, Generation(1), RevisionNumber(1)).await;
@@ -109,9 +109,9 @@ async fn a_stale_writer_changes_nothing() {
 #[tokio::test]
 async fn a_failed_revision_is_quarantined_until_a_person_deploys_its_release_again() {
     let f = fixture().await;
-    f.store.aim(&f.key, RevisionNumber(1), false).await.unwrap();
+    f.store.aim(&f.key, RevisionNumber(1), &[], false).await.unwrap();
     f.store.mark_switched(&f.key, Generation(1), RevisionNumber(1)).await.unwrap();
-    f.store.aim(&f.key, RevisionNumber(2), false).await.unwrap();
+    f.store.aim(&f.key, RevisionNumber(2), &[], false).await.unwrap();
     let problem = Problem::new("delivery.unhealthy", "it did not start");
     f.store.give_up(&f.key, Generation(2), &revision(2), &problem).await.unwrap();
 

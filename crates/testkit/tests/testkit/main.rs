@@ -1,4 +1,5 @@
 //! Delivery over the fake world: stories, people's edits, failures, rollback, and a crash at every effect.
 
 mod crash;
+mod hosts;
 mod story;

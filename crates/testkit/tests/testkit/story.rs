@@ -37,7 +37,7 @@ pub(crate) fn production(project: &ProjectName) -> EnvironmentKey {
     EnvironmentKey { project: project.clone(), environment: "production".parse().unwrap() }
 }
 
-async fn start(world: &World) -> (Rig, ProjectName, EnvironmentKey) {
+pub(crate) async fn start(world: &World) -> (Rig, ProjectName, EnvironmentKey) {
     let rig = Rig::start(world, Arc::new(Unobserved)).await;
     let project = rig.create_project("shop").await;
     let key = production(&project);
@@ -94,6 +94,11 @@ fn git() -> std::process::Command {
 
 /// What a person does by hand: one more replica, committed and pushed.
 fn three_replicas_by_hand(rig: &Rig, key: &EnvironmentKey) {
+    edit_by_hand(rig, key, "replicas: 2", "replicas: 3");
+}
+
+/// A person's clone of the deploy repository: replaces a text in the one manifest that has it, commits and pushes.
+pub(crate) fn edit_by_hand(rig: &Rig, key: &EnvironmentKey, from: &str, to: &str) {
     let clone = tempfile::tempdir().unwrap();
     let url = rig.path(&format!("git/deploy/{}.git", key.project));
     let run = |arguments: Vec<String>| {
@@ -108,12 +113,13 @@ fn three_replicas_by_hand(rig: &Rig, key: &EnvironmentKey) {
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        let changed = text.replace("replicas: 2", "replicas: 3");
-        edited += usize::from(changed != text);
-        std::fs::write(&path, changed).unwrap();
+        if !path.ends_with("kustomization.yaml") && text.contains(from) {
+            std::fs::write(&path, text.replace(from, to)).unwrap();
+            edited += 1;
+        }
     }
-    assert_eq!(edited, 1, "exactly one manifest says how many replicas there are");
-    run(vec!["commit".into(), "-qam".into(), "Three replicas".into()]);
+    assert_eq!(edited, 1, "exactly one manifest says `{from}`");
+    run(vec!["commit".into(), "-qam".into(), format!("Say {to}")]);
     run(vec!["push".into(), "-q".into(), "origin".into(), "HEAD:main".into()]);
 }
 

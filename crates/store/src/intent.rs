@@ -24,7 +24,8 @@ pub enum IntentKind {
         /// Which release.
         release: ReleaseNumber,
     },
-    /// Return to a revision, with its configuration and secrets; the newest revision goes into quarantine.
+    /// Return to a revision, with its configuration and secrets; the newest revision goes into quarantine, and its
+    /// release unless good revisions are made from it.
     Rollback {
         /// Which revision.
         revision: RevisionNumber,
@@ -95,7 +96,7 @@ pub struct Restored {
     pub configuration: naru_model::ConfigurationVersion,
     /// The secret versions that the next render uses.
     pub secrets: Vec<(SecretName, SecretVersion)>,
-    /// The revision that was left, now in quarantine, with its release.
+    /// The revision that was left, which goes into quarantine, and its release.
     pub left: Option<(RevisionNumber, Option<ReleaseNumber>)>,
 }
 
@@ -104,12 +105,7 @@ impl Store {
     pub async fn intend(&self, key: &EnvironmentKey, kind: &IntentKind, by: &str) -> Result<i64> {
         let mut write = self.write("intent.add").await?;
         if let IntentKind::Deploy { release } = kind {
-            sqlx::query("DELETE FROM quarantine WHERE project = $1 AND environment = $2 AND release = $3")
-                .bind(key.project.as_str())
-                .bind(key.environment.as_str())
-                .bind(release.0)
-                .execute(write.connection())
-                .await?;
+            write.lift(key, *release).await?;
         }
         let id = write.intend(key, kind, by, self.now()).await?;
         write.commit().await?;
@@ -250,6 +246,24 @@ impl Store {
 }
 
 impl Write<'_> {
+    /// Lifts a release's quarantine, and that of the newest revision when it is made from it: a deploy that changes
+    /// nothing makes no new one.
+    async fn lift(&mut self, key: &EnvironmentKey, release: ReleaseNumber) -> Result<()> {
+        sqlx::query(
+            "DELETE FROM quarantine WHERE project = $1 AND environment = $2
+               AND (release = $3 OR revision = (
+                   SELECT number FROM revision
+                   WHERE project = $1 AND environment = $2 AND release = $3 AND number = (
+                       SELECT MAX(number) FROM revision WHERE project = $1 AND environment = $2)))",
+        )
+        .bind(key.project.as_str())
+        .bind(key.environment.as_str())
+        .bind(release.0)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
     pub(crate) async fn intend(
         &mut self,
         key: &EnvironmentKey,

@@ -69,7 +69,7 @@ pub enum Outcome {
 pub struct Quarantined {
     /// Which revision.
     pub revision: RevisionNumber,
-    /// Its release.
+    /// Its release, when that is known to be bad, too: no good revision is made from it.
     pub release: Option<ReleaseNumber>,
     /// Why.
     pub reason: String,
@@ -247,8 +247,8 @@ impl Store {
         write.commit().await
     }
 
-    /// The move to a revision was given up: the revision and its release go into quarantine, and the environment's
-    /// target returns to what serves. Refused as stale when something else is wanted by now.
+    /// The move to a revision was given up: it goes into quarantine, and the environment's target returns to what
+    /// serves. Refused as stale when something else is wanted by now.
     pub async fn give_up(
         &self,
         key: &EnvironmentKey,
@@ -315,6 +315,8 @@ impl Store {
 }
 
 impl crate::Write<'_> {
+    /// Puts a revision into quarantine, and its release unless another revision made from it has served and is not in
+    /// quarantine: then what was bad are the settings.
     pub(crate) async fn quarantine(
         &mut self,
         key: &EnvironmentKey,
@@ -326,7 +328,19 @@ impl crate::Write<'_> {
     ) -> Result<()> {
         sqlx::query(
             "INSERT INTO quarantine (project, environment, revision, release, reason, by, at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3,
+                     CASE WHEN EXISTS (
+                         SELECT 1 FROM revision
+                         JOIN rollout ON rollout.project = revision.project
+                             AND rollout.environment = revision.environment AND rollout.revision = revision.number
+                         WHERE revision.project = $1 AND revision.environment = $2
+                           AND revision.release = $4 AND revision.number <> $3 AND rollout.switched_at IS NOT NULL
+                           AND NOT EXISTS (SELECT 1 FROM quarantine AS bad
+                                           WHERE bad.project = $1 AND bad.environment = $2
+                                             AND bad.revision = revision.number)
+                     ) THEN NULL ELSE $4 END,
+                     $5, $6, $7)
+             ON CONFLICT DO NOTHING",
         )
         .bind(key.project.as_str())
         .bind(key.environment.as_str())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use naru_engine::fake::Behaviour;
 use naru_model::effect::Unobserved;
-use naru_model::{EnvironmentKey, ProjectName, RevisionNumber};
+use naru_model::{EnvironmentKey, ProjectName, ReleaseNumber, RevisionNumber};
 use naru_source::deploy::Message;
 use naru_store::environment::EnvironmentStatus;
 use naru_store::intent::IntentKind;
@@ -190,9 +190,54 @@ async fn a_rollback_returns_with_its_configuration_and_quarantines_what_it_left(
     assert_eq!((revision.release, revision.configuration.0), (Some(release), 1));
     let configuration = rig.store.configuration(&key).await.unwrap();
     assert_eq!(configuration.variables.values().collect::<Vec<_>>(), ["blue"]);
-    let bad: Vec<_> =
-        rig.store.quarantined(&key).await.unwrap().into_iter().map(|bad| bad.revision).collect();
-    assert_eq!(bad, [RevisionNumber(3)]);
+    let bad: Vec<_> = quarantined(&rig, &key).await;
+    assert_eq!(bad, [(RevisionNumber(3), None)], "the release is good: revision 2 is made from it, too");
+}
+
+async fn quarantined(rig: &Rig, key: &EnvironmentKey) -> Vec<(RevisionNumber, Option<ReleaseNumber>)> {
+    let bad = rig.store.quarantined(key).await.unwrap();
+    bad.into_iter().map(|bad| (bad.revision, bad.release)).collect()
+}
+
+#[tokio::test]
+async fn a_rollback_to_another_release_quarantines_the_one_that_no_good_revision_uses() {
+    let world = World::default();
+    let (rig, project, key) = start(&world).await;
+    rig.release(&project, WEB, "one").await;
+    rig.settle(MINUTE).await;
+    let second = rig.release(&project, WEB, "two").await;
+    rig.settle(MINUTE).await;
+    rig.store.intend(&key, &IntentKind::Rollback { revision: RevisionNumber(1) }, "mina").await.unwrap();
+    rig.settle(MINUTE).await;
+    assert_eq!(quarantined(&rig, &key).await, [(RevisionNumber(2), Some(second))]);
+    rig.store.intend(&key, &IntentKind::Deploy { release: second }, "mina").await.unwrap();
+    rig.settle(MINUTE).await;
+    assert_eq!(quarantined(&rig, &key).await, []);
+}
+
+#[tokio::test]
+async fn settings_that_fail_do_not_quarantine_the_release_and_a_deploy_tries_them_again() {
+    let world = World::default();
+    let (rig, project, key) = start(&world).await;
+    let release = rig.release(&project, WEB, "one").await;
+    rig.settle(MINUTE).await;
+    let exits = Behaviour {
+        ready_after: None,
+        exits_after: Some((Duration::from_secs(1), 1)),
+        ..Behaviour::default()
+    };
+    world.fake.script_replicas("web-one", exits);
+    let set = BTreeMap::from([("COLOUR".parse().unwrap(), Some("blue".to_owned()))]);
+    rig.store.change_configuration(&key, &set, "mina").await.unwrap();
+    rig.settle(2 * MINUTE).await;
+    assert_eq!(rig.serving(&key).await, Some(RevisionNumber(1)));
+    assert_eq!(quarantined(&rig, &key).await, [(RevisionNumber(2), None)]);
+
+    world.fake.script_replicas("web-one", Behaviour::default());
+    rig.store.intend(&key, &IntentKind::Deploy { release }, "mina").await.unwrap();
+    rig.settle(2 * MINUTE).await;
+    assert_eq!(rig.serving(&key).await, Some(RevisionNumber(2)), "the same render, tried again");
+    assert_eq!(quarantined(&rig, &key).await, []);
 }
 
 #[tokio::test]

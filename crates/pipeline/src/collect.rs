@@ -37,6 +37,12 @@ pub struct Collectors {
 }
 
 impl Collectors {
+    /// Whether a job's log is being copied now.
+    pub fn follows(&self, job: &JobKey) -> bool {
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.get(job).is_some_and(|task| !task.is_finished())
+    }
+
     /// Ends all tasks.
     pub fn stop(&self) {
         for (_, task) in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain() {

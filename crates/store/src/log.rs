@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::BoxStream;
+use naru_model::effect::{Effects, Unobserved, observed};
 use naru_model::{EnvironmentKey, Problem, ProjectName, RunNumber, ServiceName, StepName, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -164,6 +165,7 @@ impl Default for LogLimits {
 #[derive(Clone)]
 pub struct LogStore {
     inner: Arc<Inner>,
+    effects: Arc<dyn Effects>,
 }
 
 struct Inner {
@@ -177,23 +179,28 @@ impl LogStore {
     pub async fn open(folder: &Path, limits: LogLimits) -> Result<Self> {
         tokio::fs::create_dir_all(folder).await?;
         let inner = Inner { root: folder.to_owned(), limits, streams: Mutex::default() };
-        let logs = Self { inner: Arc::new(inner) };
+        let logs = Self { inner: Arc::new(inner), effects: Arc::new(Unobserved) };
         logs.finish_deletions().await?;
         Ok(logs)
+    }
+
+    /// The same logs, telling of every change.
+    pub fn observed(self, effects: Arc<dyn Effects>) -> Self {
+        Self { effects, ..self }
     }
 
     /// Adds records, all or none. Returns false when the step's limit was reached and something was dropped. When the
     /// call returns, a crash of Naru loses none of them.
     pub async fn append(&self, stream: &LogStream, records: Vec<LogRecord>) -> Result<bool> {
         let stream = self.stream(stream);
-        blocking(move || stream.append(&records)).await
+        observed(&self.effects, "log.append", blocking(move || stream.append(&records))).await
     }
 
     /// Says that nothing more will be added: followers end when they have read everything. Adding something after all
     /// takes it back.
     pub async fn finish(&self, stream: &LogStream) -> Result<()> {
         let stream = self.stream(stream);
-        blocking(move || stream.finish()).await
+        observed(&self.effects, "log.finish", blocking(move || stream.finish())).await
     }
 
     /// The place after the newest record.
@@ -205,7 +212,7 @@ impl LogStore {
     /// Keeps a few bytes beside the stream, replacing what was there, for whoever writes it. They go with the stream.
     pub async fn keep_note(&self, stream: &LogStream, note: Vec<u8>) -> Result<()> {
         let stream = self.stream(stream);
-        blocking(move || stream.keep_note(&note)).await
+        observed(&self.effects, "log.keep-note", blocking(move || stream.keep_note(&note))).await
     }
 
     /// What was kept last; `None` when nothing was.
@@ -248,13 +255,13 @@ impl LogStore {
     /// Removes one stream.
     pub async fn delete(&self, stream: &LogStream) -> Result<()> {
         self.forget(|held| held == stream);
-        self.remove(&stream.folder(&self.inner.root)).await
+        observed(&self.effects, "log.delete", self.remove(&stream.folder(&self.inner.root))).await
     }
 
     /// Removes everything of a project.
     pub async fn delete_project(&self, project: &ProjectName) -> Result<()> {
         self.forget(|held| held.project() == project);
-        self.remove(&self.inner.root.join(project.as_str())).await
+        observed(&self.effects, "log.delete", self.remove(&self.inner.root.join(project.as_str()))).await
     }
 
     fn forget(&self, of: impl Fn(&LogStream) -> bool) {

@@ -3,4 +3,6 @@
 
 pub mod clock;
 pub mod crash;
+pub mod front;
+pub mod person;
 pub mod rig;

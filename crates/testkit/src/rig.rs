@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use naru_engine::Engine;
 use naru_engine::fake::Fake;
 use naru_engine::observed::{ObservedEngine, ObservedTraffic};
 use naru_model::definition::{self, ProjectDefinition};
@@ -23,6 +24,7 @@ use naru_store::trigger::{NewTrigger, SettledIn, Settlement, TriggerKind, Trigge
 use naru_store::{Changes, Look, Store, Topic};
 
 use crate::clock::HandClock;
+use crate::front::Front;
 
 /// What outlives a crash of the process: disk, containers, routes, time.
 #[derive(Clone)]
@@ -64,6 +66,8 @@ pub struct Rig {
     pub store: Store,
     /// Its delivery.
     pub delivery: naru_delivery::Context,
+    /// What lies before a release.
+    pub front: Front,
 }
 
 impl Rig {
@@ -73,6 +77,13 @@ impl Rig {
         let store = Store::open(&world.data.join("naru.db"), clock.clone(), effects.clone())
             .await
             .expect("a database in a temporary folder opens");
+        let logs = LogStore::open(&world.data.join("logs"), LogLimits::default())
+            .await
+            .expect("a log folder")
+            .observed(effects.clone());
+        let engine: Arc<dyn Engine> =
+            Arc::new(ObservedEngine { inner: Arc::new(world.fake.clone()), effects: effects.clone() });
+        let front = Front::open(world, (&store, &logs), engine.clone(), effects.clone()).await;
         let delivery = naru_delivery::Context {
             store: store.clone(),
             repositories: naru_delivery::repository::Repositories {
@@ -81,25 +92,23 @@ impl Rig {
                 clock: clock.clone(),
                 effects: effects.clone(),
             },
-            engine: Arc::new(ObservedEngine {
-                inner: Arc::new(world.fake.clone()),
-                effects: effects.clone(),
-            }),
+            engine,
             traffic: Arc::new(ObservedTraffic { inner: Arc::new(world.fake.clone()), effects }),
-            logs: LogStore::open(&world.data.join("logs"), LogLimits::default()).await.expect("a log folder"),
+            logs,
             domain: "localhost".into(),
             specs: naru_delivery::reconcile::SpecCache::default(),
         };
-        Self { world: world.clone(), store, delivery }
+        Self { world: world.clone(), store, delivery, front }
     }
 
     /// Makes a project with its repositories. Repeating it is harmless.
     pub async fn create_project(&self, name: &str) -> ProjectName {
         let project: ProjectName = name.parse().expect("a project name");
+        let main = "main".parse().expect("a branch name");
         if self.store.project(&project).await.expect("the store answers").is_none() {
-            let main = "main".parse().expect("a branch name");
             self.store.create_project(&project, &main).await.expect("a new project");
         }
+        self.front.sources.create(&project, &main).await.expect("a new repository");
         self.delivery.repositories.of(&project).create().await.expect("a new repository");
         project
     }
@@ -165,13 +174,17 @@ impl Rig {
     /// One pass of every loop that has a reason to look, and of every environment. Says when to look again.
     async fn step(&self, changes: &mut Changes, first: bool) -> Duration {
         let cx = &self.delivery;
+        self.front.finish_logs(&self.world.fake).await;
+        let mut look_again =
+            naru_pipeline::reconcile(&self.front.pipeline).await.expect("store and engine answer");
+        self.front.carry_out_builds(&self.world.fake).await;
         let rung = first || changes.has_rung(&[Topic::Releases, Topic::Projects]);
         if rung {
             naru_delivery::render::pass(cx, &Look::Everywhere).await.expect("the store answers");
             naru_delivery::sync::pass(cx, &Look::Everywhere).await.expect("the store answers");
             naru_delivery::sweep::pass(cx, &Look::Everywhere).await.expect("the store answers");
         }
-        let mut look_again = Duration::from_secs(5);
+        look_again = look_again.min(Duration::from_secs(5));
         for key in self.store.environment_keys().await.expect("the store answers") {
             match naru_delivery::reconcile::reconcile(cx, &key).await {
                 Ok(again) => look_again = look_again.min(again),
@@ -182,7 +195,7 @@ impl Rig {
         look_again
     }
 
-    /// Steps until every environment rests and no intent waits, beginning with a look at everything. Panics when that
+    /// Steps until every run is over, every environment rests and no intent waits, beginning with a look at everything. Panics when that
     /// takes longer than `at_most`.
     pub async fn settle(&self, at_most: Duration) {
         let end = self.world.clock.now() + at_most;
@@ -204,6 +217,10 @@ impl Rig {
     }
 
     async fn rests(&self) -> bool {
+        let waiting = self.store.pending_triggers().await.expect("the store answers");
+        if !waiting.is_empty() || !self.store.open_runs().await.expect("the store answers").is_empty() {
+            return false;
+        }
         if !self.store.projects_with_intents().await.expect("the store answers").is_empty() {
             return false;
         }

@@ -17,11 +17,18 @@ pub struct JobScript {
     pub ends: ExitReason,
     /// What it prints, evenly over its time.
     pub prints: Vec<String>,
+    /// The image that a build leaves in the registry; made up from what is built unless it is said.
+    pub digest: Option<Digest>,
 }
 
 impl Default for JobScript {
     fn default() -> Self {
-        Self { takes: Duration::from_secs(1), ends: ExitReason::Exited { code: 0 }, prints: Vec::new() }
+        Self {
+            takes: Duration::from_secs(1),
+            ends: ExitReason::Exited { code: 0 },
+            prints: Vec::new(),
+            digest: None,
+        }
     }
 }
 
@@ -47,7 +54,8 @@ impl Job {
         let digest = match &spec.work {
             JobWork::Build { workspace, push_to, .. } => {
                 let name = push_to.rsplit_once(':').map_or(push_to.as_str(), |(name, _)| name);
-                Some(Digest::of(format!("{name} {}", workspace.commit).as_bytes()))
+                let made_up = || Digest::of(format!("{name} {}", workspace.commit).as_bytes());
+                Some(script.digest.clone().unwrap_or_else(made_up))
             }
             JobWork::Command { .. } => None,
         };

@@ -150,7 +150,7 @@ impl Engine for Fake {
                     match line {
                         Some(line) => return Some((Ok(line.clone()), line.position)),
                         None if over => return None,
-                        None => tokio::time::sleep(Duration::from_millis(100)).await,
+                        None => tokio::time::sleep(Duration::from_millis(10)).await,
                     }
                 }
             }

@@ -83,7 +83,8 @@ async fn open(
         .map_err(|error| broken("the database", &error))?;
     let logs = LogStore::open(&folder.path("logs"), LogLimits::default())
         .await
-        .map_err(|error| broken("the log folder", &error))?;
+        .map_err(|error| broken("the log folder", &error))?
+        .observed(effects.clone());
     let sources = SourceRepositories::new(folder.path("git"), effects.clone());
     let identity = Identity::new(store.clone());
     let inputs = Vault { store: store.clone(), keys: keys.clone(), sources: sources.clone() };

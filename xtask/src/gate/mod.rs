@@ -2,6 +2,7 @@
 //! and ends with a table of stages and times, a summary, and a plain line of sums.
 
 mod count;
+mod deny;
 mod report;
 
 use std::path::Path;
@@ -20,12 +21,12 @@ use report::{Outcome, Stage};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run only these stages: fmt, tidy, deny, clippy, test, apps, demo.
+    /// Run only these stages: fmt, tidy, deny, advisories, clippy, test, apps, demo.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
 
-const STAGES: &[&str] = &["fmt", "tidy", "deny", "clippy", "test", "apps", "demo"];
+const STAGES: &[&str] = &["fmt", "tidy", "deny", "advisories", "clippy", "test", "apps", "demo"];
 
 /// Runs the stages. Anything missing on the machine is a failure before the first of them.
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
@@ -66,7 +67,8 @@ fn stage(root: &Path, name: &str) -> (Outcome, Count) {
     match name {
         "fmt" => check(fmt(root)),
         "tidy" => check(tidy::run(root)),
-        "deny" => deny(root),
+        "deny" => deny::code(root),
+        "advisories" => deny::advisories(root),
         "clippy" => check(clippy(root)),
         "test" => workspace_tests(root),
         "apps" => application_tests(root),
@@ -104,16 +106,6 @@ fn clippy(root: &Path) -> Result<()> {
         command::run(cargo.args(["clippy", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     }
     Ok(())
-}
-
-/// cargo-deny where it is installed. Where it is not, tidy has checked everything but advisories.
-fn deny(root: &Path) -> (Outcome, Count) {
-    if !tools::present("cargo-deny") {
-        let note = "cargo-deny is not installed; tidy checked licences, bans and sources; advisories were NOT fetched";
-        println!("{note}");
-        return (Outcome::LeftOut(note.to_owned()), Count::default());
-    }
-    check(command::run(command::cargo(root).args(["deny", "--locked", "check"])))
 }
 
 fn workspace_tests(root: &Path) -> (Outcome, Count) {

@@ -51,7 +51,7 @@ impl Stage {
 
 /// The table, a summary as nextest words it, and the plain line of sums.
 pub(super) fn table(stages: &[Stage], took: Duration) -> String {
-    let mut text = format!("{:<8} {:>8}  {:>7} {:>7}  result\n", "stage", "time", "passed", "failed");
+    let mut text = format!("{:<10} {:>8}  {:>7} {:>7}  result\n", "stage", "time", "passed", "failed");
     for stage in stages {
         let result = match &stage.outcome {
             Outcome::Passed => "ok".to_owned(),
@@ -60,7 +60,7 @@ pub(super) fn table(stages: &[Stage], took: Duration) -> String {
         };
         let Count { passed, failed } = stage.count;
         let time = duration(stage.took);
-        let _ = writeln!(text, "{:<8} {time:>8}  {passed:>7} {failed:>7}  {result}", stage.name);
+        let _ = writeln!(text, "{:<10} {time:>8}  {passed:>7} {failed:>7}  {result}", stage.name);
     }
     let sum = stages.iter().map(Stage::sum).fold(Count::default(), |a, b| a + b);
     let Count { passed, failed } = sum;

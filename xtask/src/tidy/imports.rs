@@ -91,8 +91,6 @@ mod tests {
     fn package(name: &str, imports: &[(&str, Option<&str>)]) -> Package {
         Package {
             name: name.to_owned(),
-            version: "0.1.0".to_owned(),
-            license: None,
             source: None,
             dependencies: imports
                 .iter()

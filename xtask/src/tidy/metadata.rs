@@ -17,8 +17,6 @@ pub(super) struct Workspace {
 #[derive(Debug, Deserialize)]
 pub(super) struct Package {
     pub(super) name: String,
-    pub(super) version: String,
-    pub(super) license: Option<String>,
     pub(super) source: Option<String>,
     pub(super) dependencies: Vec<Dependency>,
 }

@@ -2,12 +2,12 @@
 
 mod documents;
 mod imports;
-mod licences;
+mod locks;
 mod metadata;
 mod sources;
 mod walk;
 
-pub(crate) use licences::applications;
+pub(crate) use locks::applications;
 use std::fmt;
 use std::path::Path;
 
@@ -38,17 +38,11 @@ impl fmt::Display for Violation {
 pub(crate) fn run(root: &Path) -> Result<()> {
     let workspace = metadata::load(root)?;
     let mut violations = imports::check(&workspace);
-    violations.extend(licences::check(root, &workspace)?);
+    violations.extend(locks::check(root)?);
     violations.extend(sources::check(root)?);
     violations.extend(documents::check(root)?);
     for violation in &violations {
         println!("{violation}");
-    }
-    if !crate::tools::present("cargo-deny") {
-        println!(
-            "note: cargo-deny is not installed: licences, bans and sources were checked here, \
-             security advisories were NOT fetched"
-        );
     }
     match violations.len() {
         0 => {

@@ -291,7 +291,9 @@ impl Writer {
             upload.append(&batch)?; // less work than handing it to another thread
             return Ok(Self::Resting(upload));
         }
-        Ok(Self::Writing(tokio::task::spawn_blocking(move || upload.append(&batch).map(|()| upload))))
+        Ok(Self::Writing(tokio::task::spawn_blocking(move || {
+            upload.append_side_by_side(&batch).map(|()| upload)
+        })))
     }
 }
 

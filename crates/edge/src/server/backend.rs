@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use naru_model::rollout::ReplicaKey;
-use tokio::net::TcpStream;
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::body::RequestBody;
 use crate::Limits;
@@ -101,7 +102,7 @@ impl Backend {
 
     /// Opens a connection and starts the task that drives it.
     pub(super) async fn connect(&self, limits: &Limits) -> std::io::Result<Sender> {
-        let stream = tokio::time::timeout(limits.connect, TcpStream::connect(self.address))
+        let stream = tokio::time::timeout(limits.connect, reach(self.address))
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
@@ -116,6 +117,14 @@ impl Backend {
         });
         Ok(sender)
     }
+}
+
+/// Connects to a replica on this machine. Its network goes away with its last container, and then the address would lead
+/// through the default gateway to whoever has it there: requests must never leave the machine.
+async fn reach(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    setsockopt(&socket, sockopt::DontRoute, &true)?;
+    socket.connect(address).await
 }
 
 /// Counts one request, upgraded connection included, as under way at a replica for as long as it lives.

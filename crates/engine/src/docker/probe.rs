@@ -9,7 +9,8 @@ use http::header::{CONNECTION, HOST, USER_AGENT};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use naru_model::workload::Probe;
-use tokio::net::TcpStream;
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// How long one probe may take.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ pub(crate) async fn answers(address: SocketAddr, probe: &Probe) -> bool {
 }
 
 async fn ask(address: SocketAddr, probe: &Probe) -> Option<()> {
-    let connection = TcpStream::connect(address).await.ok()?;
+    let connection = connect(address).await.ok()?;
     match probe {
         Probe::Tcp => Some(()),
         Probe::Http { path } => {
@@ -44,6 +45,13 @@ async fn ask(address: SocketAddr, probe: &Probe) -> Option<()> {
             }
         }
     }
+}
+
+/// Without a gateway: the network of a replica that is gone may be gone too, and then somebody else would answer.
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    setsockopt(&socket, sockopt::DontRoute, &true)?;
+    socket.connect(address).await
 }
 
 #[cfg(test)]

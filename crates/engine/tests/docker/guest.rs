@@ -41,7 +41,23 @@ fn main() {
             Err(error) => fail(&format!("{path}: {error}")),
         },
         ["write", path, text] => std::fs::write(path, text).unwrap_or_else(|error| fail(&error.to_string())),
+        ["append", file] => match append(file) {
+            (200, length) => println!("{length}"),
+            (_, error) => fail(&error),
+        },
         ["eat"] => eat(),
+        // Waits, then ends with a failure that it explains.
+        ["fail", millis, why] => {
+            std::thread::sleep(Duration::from_millis(millis.parse().unwrap()));
+            fail(why);
+        }
+        // Alive, but nobody can connect.
+        ["deaf"] => {
+            println!("waiting for something else");
+            loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+        }
         ["print", lines] => {
             for line in 0..lines.parse::<u64>().unwrap() {
                 println!("line {line}");
@@ -110,6 +126,11 @@ fn answer(mut connection: TcpStream, since: Instant) {
         (500, "broken".to_owned())
     } else if let Some(name) = path.strip_prefix("/variable/") {
         (200, std::env::var(name).unwrap_or_default())
+    } else if let Some(name) = path.strip_prefix("/say/") {
+        println!("{name} is {}", std::env::var(name).unwrap_or_default());
+        (200, "said".to_owned())
+    } else if let Some(file) = path.strip_prefix("/append") {
+        append(file)
     } else if let Some(file) = path.strip_prefix("/file") {
         std::fs::read_to_string(file).map_or((404, String::new()), |text| (200, text))
     } else if let Some(at) = path.strip_prefix("/fetch/") {
@@ -125,6 +146,18 @@ fn answer(mut connection: TcpStream, since: Instant) {
         "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
         text.len()
     );
+}
+
+/// Makes a file one byte longer and tells its length.
+fn append(file: &str) -> (u16, String) {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+    let length = opened.and_then(|mut file| {
+        file.write_all(b"x")?;
+        Ok(file.metadata()?.len())
+    });
+    length.map_or_else(|error| (500, error.to_string()), |length| (200, length.to_string()))
 }
 
 /// GETs `/healthz` from `host:port`.

@@ -77,12 +77,6 @@ impl Api {
         let request = request.header("Authorization", format!("Bearer {}", self.token()));
         accepted(request.send_json(body)).unwrap_or_else(|error| panic!("PUT {path}: {error}"))
     }
-
-    /// All rows of a list of at most 200, newest first where the list has an order of time.
-    pub(crate) fn list(&self, path: &str) -> Vec<Value> {
-        let page = self.get(&format!("{path}?limit=200"));
-        page["items"].as_array().unwrap_or_else(|| panic!("{path} is no list: {page}")).clone()
-    }
 }
 
 fn accepted(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, String> {

@@ -2,12 +2,21 @@
 //! requests through the edge. Nothing is replaced and nothing is skipped; what is missing on the machine fails.
 
 #![allow(clippy::disallowed_methods, reason = "tests start the programs that a person would start")]
-#![allow(dead_code, reason = "helpers for tests that come one by one")]
 
 mod api;
 mod guest;
 mod instance;
+mod load;
 mod process;
 mod project;
 
+mod drift;
+mod failing;
+mod network;
 mod push;
+mod quarantine;
+mod release;
+mod repository;
+mod setting;
+mod stop;
+mod volume;

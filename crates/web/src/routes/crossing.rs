@@ -354,7 +354,8 @@ fn summary(facts: &Facts) -> (String, Option<Problem>) {
     match is {
         Condition::Idle | Condition::Live => (serves, rollout_problem.filter(|_| is_failed(facts))),
         Condition::Moving | Condition::Degraded | Condition::Retrying => {
-            (format!("{serves}; {detail}"), None)
+            // A move that was given up is explained while its remains are cleared away, too.
+            (format!("{serves}; {detail}"), rollout_problem.filter(|_| is_failed(facts)))
         }
         Condition::Failed | Condition::Blocked => (serves, problem.or(rollout_problem)),
     }

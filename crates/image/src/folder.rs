@@ -207,7 +207,9 @@ impl Upload {
         let mut file = &self.file;
         let written = std::thread::scope(|threads| {
             let writer = threads.spawn(move || batch.iter().try_for_each(|bytes| file.write_all(bytes)));
-            batch.iter().for_each(|bytes| self.hasher.update(bytes));
+            for bytes in batch {
+                self.hasher.update(bytes);
+            }
             writer.join()
         });
         self.length += batch.iter().map(|bytes| bytes.len() as u64).sum::<u64>();

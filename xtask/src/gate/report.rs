@@ -102,7 +102,7 @@ mod tests {
             stage("apps", Outcome::Failed("1 failed".to_owned()), 3, 1),
         ];
         let text = table(&stages, Duration::from_secs(3));
-        assert!(text.contains("fmt      1 min 01 s        0       0  FAILED: cargo fmt"), "{text}");
+        assert!(text.contains("fmt        1 min 01 s        0       0  FAILED: cargo fmt"), "{text}");
         assert!(
             text.ends_with("17 tests run: 15 passed, 2 failed, 0 skipped\n15 passed, 2 failed\n"),
             "{text}"

@@ -1,12 +1,12 @@
 //! Crash drills: `naru serve --abort-at NAME:MOMENT:COUNT` ends the process as a power cut would, before or after the
-//! named effect. Hidden from help; without the option nothing of this is in the way.
+//! named effect. Hidden from help. Which effects there are is in the log: `NARU_LOG=naru::effect=trace`.
 
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use naru_model::effect::{Effects, Moment, Unobserved};
+use naru_model::effect::{Effects, Moment};
 
 /// Where to end.
 #[derive(Debug, Clone)]
@@ -36,16 +36,18 @@ impl FromStr for AbortAt {
     }
 }
 
-struct Aborting {
-    at: AbortAt,
+/// Tells the log of every effect, and ends the process at one of them if it is told to.
+struct Told {
+    at: Option<AbortAt>,
     seen: AtomicU32,
 }
 
-impl Effects for Aborting {
+impl Effects for Told {
     fn at<'a>(&'a self, moment: Moment, name: &'a str) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        if moment == self.at.moment && name == self.at.name {
+        tracing::trace!(target: "naru::effect", name, ?moment);
+        if let Some(at) = self.at.as_ref().filter(|at| moment == at.moment && name == at.name) {
             let seen = self.seen.fetch_add(1, Ordering::SeqCst) + 1;
-            if seen == self.at.count {
+            if seen == at.count {
                 std::process::abort();
             }
         }
@@ -53,10 +55,7 @@ impl Effects for Aborting {
     }
 }
 
-/// Nobody, or who ends the process at the given effect.
+/// Who is told of effects.
 pub(crate) fn effects(at: Option<&AbortAt>) -> Arc<dyn Effects> {
-    match at {
-        None => Arc::new(Unobserved),
-        Some(at) => Arc::new(Aborting { at: at.clone(), seen: AtomicU32::new(0) }),
-    }
+    Arc::new(Told { at: at.cloned(), seen: AtomicU32::new(0) })
 }

@@ -116,6 +116,12 @@ impl Store {
         &self.reader
     }
 
+    /// Reads every page and looks whether it is whole. Takes as long as the database is large.
+    pub async fn check(&self) -> Result<()> {
+        let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&self.reader).await?;
+        if found == "ok" { Ok(()) } else { Err(StoreError::Damaged { what: "database", why: found }) }
+    }
+
     /// The hour, for rows that carry it.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

@@ -192,8 +192,9 @@ impl LogStore {
     /// Adds records, all or none. Returns false when the step's limit was reached and something was dropped. When the
     /// call returns, a crash of Naru loses none of them.
     pub async fn append(&self, stream: &LogStream, records: Vec<LogRecord>) -> Result<bool> {
+        let name = if stream.rotates() { "log.service.append" } else { "log.step.append" };
         let stream = self.stream(stream);
-        observed(&self.effects, "log.append", blocking(move || stream.append(&records))).await
+        observed(&self.effects, name, blocking(move || stream.append(&records))).await
     }
 
     /// Says that nothing more will be added: followers end when they have read everything. Adding something after all

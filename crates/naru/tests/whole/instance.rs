@@ -16,6 +16,9 @@ use super::process::{self, until};
 /// The binary that is tested.
 const NARU: &str = env!("CARGO_BIN_EXE_naru");
 
+/// Lines of the log that tell of effects.
+pub(crate) const EFFECT: &str = "naru::effect";
+
 /// A Naru with its data folder. All methods take `&self`, so that projects can borrow it while it is killed and started.
 pub(crate) struct Instance {
     folder: tempfile::TempDir,
@@ -51,6 +54,7 @@ impl Instance {
         let mut command = self.command();
         command.arg("serve").arg("--data").arg(self.data()).args(["--engine", "podman"]);
         command.args(["--listen", &self.listen.to_string(), "--edge-listen", &self.edge.to_string()]);
+        command.env("NARU_LOG", format!("info,{EFFECT}=trace")).env("NO_COLOR", "1");
         command.args(arguments).stdout(log.try_clone().unwrap()).stderr(log);
         *serve = Some(command.spawn().expect("naru can be started"));
     }
@@ -73,6 +77,11 @@ impl Instance {
             *serve = None;
         }
         status
+    }
+
+    /// Whether `naru serve` has ended; how is for [`Instance::wait_for_end`] to tell.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.serve.lock().unwrap().as_mut().is_none_or(|serve| serve.try_wait().unwrap().is_some())
     }
 
     /// Waits until `naru serve` ends by itself, as `--abort-at` makes it.
@@ -191,7 +200,7 @@ impl Instance {
     /// What a failed test has to say.
     fn explain(&self) {
         let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains(EFFECT)).collect();
         eprintln!("naru serve said last:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
     }
 }

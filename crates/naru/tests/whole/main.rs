@@ -10,8 +10,11 @@ mod load;
 mod process;
 mod project;
 
+mod crash;
 mod drift;
+mod engine_away;
 mod failing;
+mod flood;
 mod network;
 mod push;
 mod quarantine;

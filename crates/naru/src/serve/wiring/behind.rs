@@ -57,6 +57,10 @@ impl Behind for Answers {
         let data = self.data.clone();
         let looked = tokio::task::spawn_blocking(move || crate::doctor::of_machine(&data)).await;
         let mut checks = looked.unwrap_or_default();
+        checks.push(match self.delivery.store.check().await {
+            Ok(()) => check("database", CheckState::Good, "every page is whole".into()),
+            Err(error) => check("database", CheckState::Failed, error.to_string()),
+        });
         checks.push(match self.docker.capabilities().await {
             Ok(engine) if engine.missing.is_empty() => {
                 check("running engine", CheckState::Good, engine.engine)

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -31,6 +31,9 @@ const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uu
 
 /// Bytes are collected up to this much before they are hashed and written in one go.
 const BATCH: usize = 1 << 20;
+
+/// After a refusal, at most about this much is read on.
+const DRAIN_LIMIT_BYTES: u64 = 1 << 30;
 
 /// Up to this much is hashed and written where it is received.
 const SMALL: usize = 16 * 1024;
@@ -136,14 +139,17 @@ impl Turn {
     async fn receive(&mut self, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
         let before = self.length();
         let expected = self.expected(headers)?;
-        let arrived = match self.write(body).await {
+        let frames = &mut body.into_data_stream();
+        let arrived = match self.write(frames).await {
             Ok(()) => self.length() - before,
             Err(Interrupted::Disk(error)) => {
                 self.discard().await;
+                self.drain(frames).await;
                 return Err(error.into());
             }
             Err(Interrupted::TooLarge(limit)) => {
                 self.discard().await;
+                self.drain(frames).await;
                 return Err(Refusal::new(Code::SizeInvalid, format!("a blob has at most {limit} bytes"))
                     .status(StatusCode::PAYLOAD_TOO_LARGE));
             }
@@ -188,14 +194,13 @@ impl Turn {
     }
 
     /// Streams a body to the file. While one batch is hashed and written on a blocking thread, the next is received.
-    async fn write(&mut self, body: Body) -> Result<(), Interrupted> {
+    async fn write(&mut self, frames: &mut BodyDataStream) -> Result<(), Interrupted> {
         let limits = self.registry.limits;
         let upload = self.slot.take().ok_or_else(|| Interrupted::Sender("it was cancelled".to_owned()))?;
         let mut total = upload.length();
         let mut writer = Writer::Resting(Box::new(upload));
-        let mut frames = body.into_data_stream();
         let end = loop {
-            let (batch, end) = collect(&mut frames, limits.silence).await;
+            let (batch, end) = collect(frames, limits.silence).await;
             total += batch.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
             if total > limits.blob_bytes {
                 return Err(Interrupted::TooLarge(limits.blob_bytes));
@@ -207,6 +212,18 @@ impl Turn {
         };
         *self.slot = Some(*writer.rest().await?);
         end.map_err(Interrupted::Sender)
+    }
+
+    /// Reads on and forgets: a sender that is still sending would not hear why its upload was refused.
+    async fn drain(&self, frames: &mut BodyDataStream) {
+        let mut forgotten = 0;
+        while forgotten < DRAIN_LIMIT_BYTES {
+            let (batch, end) = collect(frames, self.registry.limits.silence).await;
+            if end.is_some() {
+                return;
+            }
+            forgotten += batch.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        }
     }
 
     /// Makes the upload a blob of its repository, if it is the one that was announced; otherwise it ends here.
@@ -311,10 +328,7 @@ impl From<io::Error> for Interrupted {
 }
 
 /// The next batch of a body, and how the body ended if it did.
-async fn collect(
-    frames: &mut axum::body::BodyDataStream,
-    silence: Duration,
-) -> (Vec<Bytes>, Option<Result<(), String>>) {
+async fn collect(frames: &mut BodyDataStream, silence: Duration) -> (Vec<Bytes>, Option<Result<(), String>>) {
     let (mut batch, mut length) = (Vec::new(), 0);
     while length < BATCH {
         match tokio::time::timeout(silence, frames.next()).await {

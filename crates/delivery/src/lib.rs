@@ -12,6 +12,7 @@ mod schedule;
 pub mod sweep;
 pub mod sync;
 mod traffic;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;

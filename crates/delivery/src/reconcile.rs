@@ -11,10 +11,11 @@ use naru_model::workload::EnvironmentSpec;
 use naru_model::{CommitId, EnvironmentKey, Problem, RevisionNumber};
 use naru_store::StoreError;
 use naru_store::environment::{Environment, EnvironmentStatus};
+use naru_store::lease::{Holder, Lease};
 
 use futures::StreamExt;
 
-use crate::Context;
+use crate::{Context, turn};
 
 /// When to look again at an environment that waits for a person.
 const BLOCKED: Duration = Duration::from_secs(30);
@@ -26,7 +27,18 @@ const LAST_LINES: usize = 12;
 /// One pass. Returns when to look again. Takes no hint of what changed.
 pub async fn reconcile(cx: &Context, key: &EnvironmentKey) -> Result<Duration, StoreError> {
     let Some(environment) = cx.store.environment(key).await? else { return Ok(BLOCKED) };
-    let (status, look_again) = match pass(cx, &environment).await {
+    let turn = turn::of_environment(key);
+    let lease = match cx.store.holder(&turn).await? {
+        Holder::Me(lease) => Some(lease),
+        Holder::Nobody => None,
+        Holder::Another => return Ok(turn::ELSEWHERE),
+    };
+    let (status, look_again) = match pass(cx, &environment, lease.as_ref()).await {
+        Err(PassError::NeedsLease) => {
+            // What was seen may have been changed by another until now: look again as the only one who acts.
+            let lease = cx.store.lease(&turn).await?;
+            return Ok(if lease.is_some() { Duration::ZERO } else { turn::ELSEWHERE });
+        }
         Ok(Some(plan)) => match environment.hindrance.clone() {
             Some(problem) if plan.status == Status::Live => {
                 (EnvironmentStatus::Blocked { problem: Box::new(problem) }, plan.look_again)
@@ -46,6 +58,8 @@ pub async fn reconcile(cx: &Context, key: &EnvironmentKey) -> Result<Duration, S
 
 /// Why a pass ended early.
 enum PassError {
+    /// Something is to be done outside the store.
+    NeedsLease,
     Step(StepError),
     Store(StoreError),
 }
@@ -62,7 +76,11 @@ impl From<StoreError> for PassError {
     }
 }
 
-async fn pass(cx: &Context, environment: &Environment) -> Result<Option<Plan>, PassError> {
+async fn pass(
+    cx: &Context,
+    environment: &Environment,
+    lease: Option<&Lease>,
+) -> Result<Option<Plan>, PassError> {
     let key = &environment.key;
     let Some(situation) = situation(cx, environment).await? else { return Ok(None) };
     let plan = plan(&situation); // release -> start -> ready -> route -> drain -> stop
@@ -72,7 +90,9 @@ async fn pass(cx: &Context, environment: &Environment) -> Result<Option<Plan>, P
         return Ok(Some(plan));
     }
     for action in &plan.actions {
-        match act(cx, environment, action).await {
+        let lease = lease.ok_or(PassError::NeedsLease)?;
+        cx.store.check_generation(key, environment.generation).await?;
+        match cx.store.guard(lease, act(cx, environment, action)).await? {
             Ok(()) => {}
             Err(StepError::Blocked(problem)) if situation.serving != Serving::Want => {
                 give_up(cx, environment, situation.want.revision, *problem, None).await?;

@@ -13,19 +13,21 @@ use naru_model::{
 };
 use naru_source::deploy::Message;
 use naru_store::intent::{FOLLOWING, Intent, IntentKind, Restored};
+use naru_store::lease::Lease;
 use naru_store::release::Release;
 use naru_store::{Look, StoreError};
 
 use crate::repository::Change;
-use crate::{Context, sync};
+use crate::{Context, sync, turn};
 
 /// Follows branches, then turns waiting intents into commits.
 pub async fn pass(cx: &Context, look: &Look) -> Result<(), StoreError> {
     follow_branches(cx).await?;
     for project in cx.store.projects_with_intents().await?.iter().filter(|project| look.includes(project)) {
+        let Some(lease) = cx.store.lease(&turn::of_repository(project)).await? else { continue };
         for intent in cx.store.pending_intents(project).await? {
             let key = EnvironmentKey { project: project.clone(), environment: intent.environment.clone() };
-            if let Err(reason) = fulfil(cx, &key, &intent).await? {
+            if let Err(reason) = fulfil(cx, &lease, &key, &intent).await? {
                 tracing::warn!(environment = %key, reason, "an intent waits: the deploy repository did not take it");
                 break;
             }
@@ -54,16 +56,17 @@ async fn follow_branches(cx: &Context) -> Result<(), StoreError> {
 /// Settles one intent. The inner error says why it must wait.
 async fn fulfil(
     cx: &Context,
+    lease: &Lease,
     key: &EnvironmentKey,
     intent: &Intent,
 ) -> Result<Result<(), String>, StoreError> {
     let done = match &intent.kind {
-        IntentKind::Deploy { release } => deploy(cx, key, intent, *release).await,
+        IntentKind::Deploy { release } => deploy(cx, lease, key, intent, *release).await,
         IntentKind::Render => match current_release(cx, key).await? {
-            Some(release) => deploy(cx, key, intent, release).await,
+            Some(release) => deploy(cx, lease, key, intent, release).await,
             None => Ok((None, None)),
         },
-        IntentKind::Rollback { revision } => roll_back(cx, key, intent, *revision).await,
+        IntentKind::Rollback { revision } => roll_back(cx, lease, key, intent, *revision).await,
     };
     match done {
         Ok((commit, restored)) => {
@@ -110,6 +113,7 @@ type Committed = (Option<CommitId>, Option<Restored>);
 
 async fn deploy(
     cx: &Context,
+    lease: &Lease,
     key: &EnvironmentKey,
     intent: &Intent,
     number: ReleaseNumber,
@@ -136,7 +140,9 @@ async fn deploy(
         // A person who deploys wants the folder back that a person removed; a branch that moves on does not.
         recreate: !is_render && author(intent).is_some(),
     };
-    let commit = cx.repositories.commit(key, &Change::Render(&render(key, &spec)), &message).await?;
+    let files = render(key, &spec);
+    let change = Change::Render(&files);
+    let commit = cx.store.guard(lease, Box::pin(cx.repositories.commit(key, &change, &message))).await??;
     Ok((commit, None))
 }
 
@@ -192,6 +198,7 @@ async fn current_release(cx: &Context, key: &EnvironmentKey) -> Result<Option<Re
 
 async fn roll_back(
     cx: &Context,
+    lease: &Lease,
     key: &EnvironmentKey,
     intent: &Intent,
     to: RevisionNumber,
@@ -215,7 +222,8 @@ async fn roll_back(
         configuration: revision.configuration,
         recreate: true,
     };
-    let commit = cx.repositories.commit(key, &Change::Return(&revision.commit), &message).await?;
+    let change = Change::Return(&revision.commit);
+    let commit = cx.store.guard(lease, Box::pin(cx.repositories.commit(key, &change, &message))).await??;
     let restored = Restored {
         configuration: spec.configuration,
         secrets: secrets_of(&spec),

@@ -7,12 +7,20 @@ use naru_engine::StepError;
 use naru_model::job::JobScope;
 use naru_model::route::RouteTable;
 use naru_model::{EnvironmentKey, Generation, ProjectName};
+use naru_store::lease::Lease;
 use naru_store::{Look, StoreError};
 
-use crate::Context;
+use crate::{Context, turn};
 
-/// One look at everything that exists.
+/// One look at everything that exists, by one process at a time.
 pub async fn pass(cx: &Context, _: &Look) -> Result<(), StoreError> {
+    match cx.store.lease(turn::OF_SWEEP).await? {
+        Some(lease) => sweep(cx, &lease).await,
+        None => Ok(()),
+    }
+}
+
+async fn sweep(cx: &Context, lease: &Lease) -> Result<(), StoreError> {
     let projects = cx.store.projects().await?;
     let leaving: BTreeSet<_> =
         projects.iter().filter(|project| project.deleting).map(|project| &project.name).collect();
@@ -23,18 +31,18 @@ pub async fn pass(cx: &Context, _: &Look) -> Result<(), StoreError> {
         .into_iter()
         .filter(|key| !leaving.contains(&key.project))
         .collect();
-    if let Err(error) = remove_orphans(cx, &keys).await {
+    if let Err(error) = cx.store.guard(lease, remove_orphans(cx, &keys)).await? {
         tracing::warn!(%error, "orphans could not be taken away yet");
         return Ok(());
     }
     for project in leaving {
-        if let Err(error) = remove_files(cx, project).await {
+        if let Err(error) = cx.store.guard(lease, remove_files(cx, project)).await? {
             tracing::warn!(%project, %error, "the files of a project could not be removed yet");
             continue;
         }
         cx.store.forget_project(project).await?;
     }
-    clear_jobs(cx).await
+    clear_jobs(cx, lease).await
 }
 
 /// Repositories and logs; blobs go with the next collection, since nothing refers to them any more.
@@ -63,7 +71,7 @@ async fn remove_orphans(cx: &Context, keys: &BTreeSet<EnvironmentKey>) -> Result
 }
 
 /// Clears release commands of revisions that are not the target any more.
-async fn clear_jobs(cx: &Context) -> Result<(), StoreError> {
+async fn clear_jobs(cx: &Context, lease: &Lease) -> Result<(), StoreError> {
     let scopes = match cx.engine.job_scopes().await {
         Ok(scopes) => scopes,
         Err(error) => {
@@ -77,7 +85,7 @@ async fn clear_jobs(cx: &Context) -> Result<(), StoreError> {
         if target == Some(*revision) {
             continue;
         }
-        if let Err(error) = clear(cx, &scope).await {
+        if let Err(error) = cx.store.guard(lease, clear(cx, &scope)).await? {
             tracing::warn!(environment = %key, %error, "a finished release command could not be cleared yet");
         }
     }

@@ -12,6 +12,7 @@ use naru_model::pipeline::{
 };
 use naru_model::{Digest, ImageReference, Problem, SecretName, SecretVersion, ServiceName};
 use naru_store::StoreError;
+use naru_store::lease::Lease;
 use naru_store::release::NewRelease;
 use naru_store::run::{Run, RunChange};
 
@@ -19,6 +20,8 @@ use crate::{Context, RESYNC, collect, intake, job};
 
 /// How often the engine is asked while jobs run. A job's end is also noticed by the end of its log.
 const WATCH: Duration = Duration::from_secs(1);
+/// When to look again at a run that another process works on.
+const ELSEWHERE: Duration = Duration::from_secs(5);
 /// How many of a failed step's last lines are kept as evidence.
 const EVIDENCE_LINES: usize = 5;
 
@@ -126,8 +129,10 @@ async fn room(cx: &Context, active: &[Run]) -> Result<JobRoom, StoreError> {
     Ok(JobRoom { free, refusal })
 }
 
-/// Brings one run further: observe, plan, record, act.
+/// Brings one run further: observe, plan, record, act. Leaves it alone while another process works on it.
 async fn advance(cx: &Arc<Context>, run: &Run, room: &mut JobRoom) -> Result<Duration, PassError> {
+    let turn = format!("run/{}/{}", run.project, run.number);
+    let Some(lease) = cx.store.lease(&turn).await? else { return Ok(ELSEWHERE) };
     let definition = cx.store.run_definition(&run.project, run.number).await?.unwrap_or_default();
     let graph = StepGraph::of(&definition);
     let steps = cx.store.run_steps(&run.project, run.number).await?;
@@ -146,7 +151,7 @@ async fn advance(cx: &Arc<Context>, run: &Run, room: &mut JobRoom) -> Result<Dur
     let begun = |steps: &[StepRecord]| steps.iter().filter(|step| step.attempt > 0).count();
     room.free = room.free.saturating_sub(begun(&plan.steps).saturating_sub(begun(&steps)));
     record(cx, run, &definition, &steps, &plan, room).await?;
-    act(cx, run, &definition, &plan).await?;
+    act(cx, &lease, run, &definition, &plan).await?;
     let quiet = plan.state.is_over() && plan.cleared;
     Ok(if quiet { RESYNC } else { WATCH })
 }
@@ -285,6 +290,7 @@ async fn end_logs(cx: &Context, run: &Run, steps: &[StepRecord]) {
 /// Carries out what was planned. All of it is harmless when repeated.
 async fn act(
     cx: &Arc<Context>,
+    lease: &Lease,
     run: &Run,
     definition: &ProjectDefinition,
     plan: &RunPlan,
@@ -293,7 +299,8 @@ async fn act(
     for action in &plan.actions {
         match action {
             RunAction::Stop(node, attempt) => {
-                cx.engine.stop_job(&job::key(run, node, *attempt)).await.map_err(PassError::Engine)?;
+                let key = job::key(run, node, *attempt);
+                cx.store.guard(lease, cx.engine.stop_job(&key)).await?.map_err(PassError::Engine)?;
             }
             RunAction::Start(node, attempt) | RunAction::Collect(node, attempt) => {
                 let secrets = match &secrets {
@@ -303,7 +310,10 @@ async fn act(
                 let start = matches!(action, RunAction::Start(..));
                 let spec = job::spec(run, definition, node, secrets, &cx.settings);
                 let started = match (start, &spec) {
-                    (true, Ok(spec)) => cx.engine.ensure_job(&job::key(run, node, *attempt), spec).await,
+                    (true, Ok(spec)) => {
+                        let key = job::key(run, node, *attempt);
+                        cx.store.guard(lease, cx.engine.ensure_job(&key, spec)).await?
+                    }
                     (true, Err(problem)) => Err(problem.clone().into()),
                     (false, _) => Ok(()),
                 };

@@ -17,8 +17,9 @@ pub(crate) enum SweepError {
     Store(#[from] StoreError),
 }
 
-/// Stops the jobs of runs that are done with, or that nobody knows.
+/// Stops the jobs of runs that are done with, or that nobody knows; one process at a time.
 pub(crate) async fn sweep(cx: &Context) -> Result<(), SweepError> {
+    let Some(lease) = cx.store.lease("sweep/pipeline").await? else { return Ok(()) };
     for scope in cx.engine.job_scopes().await? {
         let JobScope::Run(project, number) = &scope else { continue };
         if cx.store.run(project, *number).await?.is_some_and(|run| !run.cleared) {
@@ -34,7 +35,7 @@ pub(crate) async fn sweep(cx: &Context) -> Result<(), SweepError> {
         }
         for key in keys {
             tracing::info!(job = %key, "what is left of a job that nobody wants is removed");
-            cx.engine.stop_job(&key).await?;
+            cx.store.guard(&lease, cx.engine.stop_job(&key)).await??;
         }
     }
     Ok(())

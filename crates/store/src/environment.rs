@@ -72,6 +72,9 @@ pub enum EnvironmentStatus {
     },
 }
 
+/// Why a writer is stale.
+pub(crate) const OVERTAKEN: &str = "something else is wanted by now";
+
 fn read(row: &SqliteRow) -> Result<Environment> {
     let number = |column: &str| -> Result<Option<u32>> { Ok(row.try_get::<Option<u32>, _>(column)?) };
     let branch: Option<String> = row.try_get("branch")?;
@@ -205,6 +208,12 @@ impl Store {
         Ok(None)
     }
 
+    /// Fails with [`StoreError::Stale`] when something else is wanted by now.
+    pub async fn check_generation(&self, key: &EnvironmentKey, generation: Generation) -> Result<()> {
+        let current = self.environment(key).await?.map(|environment| environment.generation);
+        if current == Some(generation) { Ok(()) } else { Err(StoreError::Stale(OVERTAKEN)) }
+    }
+
     /// Records why the deploy repository cannot be followed now, or that it can.
     pub async fn set_hindrance(&self, key: &EnvironmentKey, hindrance: Option<&Problem>) -> Result<()> {
         let text = hindrance.map(to_json);
@@ -259,7 +268,7 @@ impl Store {
         .execute(write.connection())
         .await?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::Stale("something else is wanted by now"));
+            return Err(StoreError::Stale(OVERTAKEN));
         }
         write.ring(environments_changed(&key.project));
         write.commit().await

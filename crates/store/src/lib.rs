@@ -84,6 +84,8 @@ pub struct Store {
     writer: SqlitePool,
     clock: Arc<dyn Clock>,
     effects: Arc<dyn Effects>,
+    /// Names this worker in leases.
+    worker: Arc<str>,
     changes: broadcast::Sender<Change>,
 }
 
@@ -102,7 +104,8 @@ impl Store {
         let reader =
             SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
         let (changes, _) = broadcast::channel(1024);
-        Ok(Self { reader, writer, clock, effects, changes })
+        let worker = uuid::Uuid::new_v4().to_string().into();
+        Ok(Self { reader, writer, clock, effects, worker, changes })
     }
 
     /// Begins a change. `name` is stable and dotted without the `store.` prefix, such as `trigger.accept`.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::environment::{environments_changed, signed};
+use crate::environment::{OVERTAKEN, environments_changed, signed};
 use crate::{Result, Store, StoreError, from_json, from_millis, parse, to_json, to_millis};
 
 /// One revision: exactly one commit of the deploy repository.
@@ -231,7 +231,7 @@ impl Store {
         .execute(write.connection())
         .await?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::Stale("something else is wanted by now"));
+            return Err(StoreError::Stale(OVERTAKEN));
         }
         sqlx::query(
             "UPDATE rollout SET switched_at = $4, finished_at = $4, outcome = 'live', released = 1
@@ -269,7 +269,7 @@ impl Store {
         .execute(write.connection())
         .await?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::Stale("something else is wanted by now"));
+            return Err(StoreError::Stale(OVERTAKEN));
         }
         sqlx::query(
             "INSERT INTO rollout (project, environment, revision, started_at, finished_at, outcome, problem)

@@ -21,6 +21,7 @@ use naru_model::{
     RevisionNumber, SecretVersion, Timestamp,
 };
 use naru_store::intent::{IntentKind, IntentState, Restored};
+use naru_store::lease::{Holder, LASTS};
 use naru_store::revision::{Outcome, Revision};
 use naru_store::{Store, StoreError};
 
@@ -36,7 +37,19 @@ struct Fixture {
     store: Store,
     clock: Arc<Hand>,
     key: EnvironmentKey,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    /// Another process on the same file.
+    async fn another_worker(&self) -> Store {
+        let file = self.folder.path().join("naru.db");
+        Store::open(&file, self.clock.clone(), Arc::new(Unobserved)).await.unwrap()
+    }
+
+    fn go_on(&self, by: Duration) {
+        self.clock.0.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
 }
 
 async fn fixture() -> Fixture {
@@ -47,7 +60,7 @@ async fn fixture() -> Fixture {
     let key = EnvironmentKey { project: "shop".parse().unwrap(), environment: "production".parse().unwrap() };
     store.create_project(&key.project, &"main".parse().unwrap()).await.unwrap();
     store.ensure_environment(&key, None).await.unwrap();
-    Fixture { store, clock, key, _folder: folder }
+    Fixture { store, clock, key, folder }
 }
 
 fn revision(number: u32) -> Revision {
@@ -65,18 +78,51 @@ fn revision(number: u32) -> Revision {
 #[tokio::test]
 async fn a_lease_has_one_holder_and_its_fence_rises_with_every_change() {
     let f = fixture().await;
-    let first = f.store.lease("delivery", "a", Duration::from_secs(30)).await.unwrap().unwrap();
-    assert_eq!(f.store.lease("delivery", "b", Duration::from_secs(30)).await.unwrap(), None);
-    let renewed = f.store.lease("delivery", "a", Duration::from_secs(30)).await.unwrap().unwrap();
-    assert_eq!(renewed.fence, first.fence);
-    f.clock.0.fetch_add(31_000, Ordering::Relaxed);
-    assert!(matches!(f.store.check_lease(&first).await, Err(StoreError::Stale(_))));
-    let second = f.store.lease("delivery", "b", Duration::from_secs(30)).await.unwrap().unwrap();
+    let other = f.another_worker().await;
+    let first = f.store.lease("delivery").await.unwrap().unwrap();
+    assert_eq!(f.store.holder("delivery").await.unwrap(), Holder::Me(first.clone()));
+    assert_eq!(other.holder("delivery").await.unwrap(), Holder::Another);
+    assert_eq!(other.lease("delivery").await.unwrap(), None);
+    f.go_on(LASTS * 9 / 10);
+    f.store.guard(&first, async {}).await.unwrap();
+    f.go_on(LASTS * 9 / 10);
+    assert_eq!(other.lease("delivery").await.unwrap(), None, "an effect renewed it");
+
+    f.go_on(LASTS / 5);
+    assert_eq!(f.store.holder("delivery").await.unwrap(), Holder::Nobody);
+    let second = other.lease("delivery").await.unwrap().unwrap();
     assert!(second.fence > first.fence);
-    f.store.check_lease(&second).await.unwrap();
-    assert!(matches!(f.store.check_lease(&first).await, Err(StoreError::Stale(_))));
-    f.store.release_lease(&second).await.unwrap();
-    assert!(f.store.lease("delivery", "a", Duration::from_secs(30)).await.unwrap().is_some());
+    let late = f.store.guard(&first, async { panic!("the effect of who lost the lease") }).await;
+    assert!(matches!(late, Err(StoreError::Stale(_))), "{late:?}");
+    other.guard(&second, async {}).await.unwrap();
+
+    f.store.end_leases().await.unwrap();
+    let third = f.store.lease("delivery").await.unwrap().unwrap();
+    assert!(third.fence > second.fence);
+    let late = other.guard(&second, async { panic!("the effect of who lost the lease") }).await;
+    assert!(matches!(late, Err(StoreError::Stale(_))), "{late:?}");
+}
+
+#[tokio::test]
+async fn an_effect_that_takes_long_keeps_its_lease_and_is_given_up_when_it_is_lost() {
+    let f = fixture().await;
+    let other = f.another_worker().await;
+    let lease = f.store.lease("delivery").await.unwrap().unwrap();
+    let long = async {
+        f.go_on(LASTS * 2 / 3);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        f.go_on(LASTS * 2 / 3);
+        other.lease("delivery").await.unwrap()
+    };
+    assert_eq!(f.store.guard(&lease, long).await.unwrap(), None, "it was renewed meanwhile");
+
+    let stolen = async {
+        f.go_on(LASTS * 2);
+        other.lease("delivery").await.unwrap().unwrap();
+        std::future::pending::<()>().await;
+    };
+    let lost = tokio::time::timeout(Duration::from_mins(1), f.store.guard(&lease, stolen)).await;
+    assert!(matches!(lost, Ok(Err(StoreError::Stale(_)))), "{lost:?}");
 }
 
 #[tokio::test]

@@ -71,8 +71,15 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts on what is there.
+    /// Starts on what is there, after whoever ran before has ended.
     pub async fn start(world: &World, effects: Arc<dyn Effects>) -> Self {
+        let rig = Self::beside(world, effects).await;
+        rig.store.end_leases().await.expect("the store answers");
+        rig
+    }
+
+    /// Starts on what is there, beside others that run.
+    pub async fn beside(world: &World, effects: Arc<dyn Effects>) -> Self {
         let clock: Arc<dyn Clock> = world.clock.clone();
         let store = Store::open(&world.data.join("naru.db"), clock.clone(), effects.clone())
             .await

@@ -81,6 +81,8 @@ async fn open(
     let store = Store::open(&folder.path("naru.db"), clock, effects.clone())
         .await
         .map_err(|error| broken("the database", &error))?;
+    // The lock on the data folder says that whoever held a lease has ended.
+    store.end_leases().await.map_err(|error| broken("the database", &error))?;
     let logs = LogStore::open(&folder.path("logs"), LogLimits::default())
         .await
         .map_err(|error| broken("the log folder", &error))?

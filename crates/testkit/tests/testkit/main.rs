@@ -2,4 +2,5 @@
 
 mod crash;
 mod hosts;
+mod race;
 mod story;

@@ -44,7 +44,7 @@ pub(crate) async fn start(world: &World) -> (Rig, ProjectName, EnvironmentKey) {
     (rig, project, key)
 }
 
-fn replicas(world: &World, key: &EnvironmentKey) -> Vec<String> {
+pub(crate) fn replicas(world: &World, key: &EnvironmentKey) -> Vec<String> {
     let mut replicas: Vec<_> =
         world.fake.truth(key).replicas.iter().map(|replica| replica.key.to_string()).collect();
     replicas.sort();

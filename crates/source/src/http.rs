@@ -26,8 +26,8 @@ use bytes::Bytes;
 use naru_model::ProjectName;
 use naru_model::authorise::{Authorise, Credentials, Denied, Permission, Principal, Resource};
 use naru_model::effect::observed;
-use naru_store::Store;
 use naru_store::trigger::TriggerId;
+use naru_store::{Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -35,6 +35,7 @@ use crate::git::{Git, GitError, Variable};
 use crate::ledger::{Ledger, LedgerError, Said, Wish};
 use crate::recovery;
 use crate::repository::{Repository, RepositoryKind, SourceRepositories};
+use crate::upkeep::Upkeep;
 use body::RequestBody;
 use conversation::{Answer, converse};
 use push::{Head, Report};
@@ -81,6 +82,7 @@ pub struct Hosting {
     settings: HostingSettings,
     hooks: PathBuf,
     turns: Arc<Semaphore>,
+    upkeep: Upkeep,
 }
 
 impl Hosting {
@@ -94,7 +96,16 @@ impl Hosting {
         let hooks = recovery::install_hooks(repositories.root(), &settings.deploy_hook).await?;
         let ledger = Ledger::new(store.clone(), repositories.clone());
         let turns = Arc::new(Semaphore::new(settings.at_once));
-        Ok(Arc::new(Self { store, repositories, authorise, ledger, settings, hooks, turns }))
+        Ok(Arc::new(Self {
+            store,
+            repositories,
+            authorise,
+            ledger,
+            settings,
+            hooks,
+            turns,
+            upkeep: Upkeep::default(),
+        }))
     }
 
     /// The routes, with their `/git` prefix.
@@ -125,6 +136,25 @@ impl Hosting {
             self.ledger.look(&project.name).await?;
         }
         Ok(())
+    }
+
+    /// Packs the repositories whose time has come, one after the other. For a timer.
+    pub async fn maintain(&self) -> Result<(), StoreError> {
+        for project in self.store.projects().await?.into_iter().filter(|project| !project.deleting) {
+            for kind in [RepositoryKind::Source, RepositoryKind::Deploy] {
+                let repository = Repository { project: project.name.clone(), kind };
+                let git = self.repositories.open(&repository);
+                if let Err(error) = self.upkeep.pack(&repository, &git).await {
+                    tracing::warn!(%repository, %error, "a repository could not be packed; it is tried again later");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolves when [`Hosting::maintain`] should look before its time: a repository has had many pushes.
+    pub async fn many_pushes(&self) {
+        self.upkeep.many_pushes().await;
     }
 
     /// Finds the branches of one project that were moved without a push.
@@ -295,6 +325,7 @@ async fn receive_pack(
     let mut body = request_body(&headers, body, service, limit)?;
     let git = hosting.repository(&repository).await?;
     let turn = hosting.turn().await?;
+    let pushing = hosting.upkeep.push(&repository).await;
     let head = Head::read(&mut body).await.map_err(|error| Refusal::unreadable(&error))?;
     let wishes = wishes(&head);
     let ids = if wishes.is_empty() {
@@ -313,7 +344,7 @@ async fn receive_pack(
     let (pieces, response_body) = Answer::new(true);
     // A task of its own: what was received is settled also when the sender hangs up.
     tokio::spawn(async move {
-        let _turn = turn;
+        let _held = (turn, pushing);
         push.carry_out(&git, body, &pieces).await;
     });
     Ok(answer("application/x-git-receive-pack-result", response_body))

@@ -8,6 +8,7 @@ pub mod http;
 mod ledger;
 mod recovery;
 mod repository;
+mod upkeep;
 
 pub use http::{Hosting, HostingSettings};
 pub use ledger::LedgerError;

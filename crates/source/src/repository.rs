@@ -113,21 +113,6 @@ impl SourceRepositories {
         self.source(project).archive(commit, limit_bytes)
     }
 
-    /// Packs what has become loose, when it is much. For a timer; takes a moment.
-    pub async fn maintain(&self, project: &ProjectName) -> Result<()> {
-        for git in [self.source(project), self.deploy(project)] {
-            if git.exists().await {
-                let arguments =
-                    ["-c", "gc.auto=2000", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"];
-                git.call(arguments)
-                    .time_limit(std::time::Duration::from_mins(10))
-                    .effect("git.maintain")
-                    .await?;
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn effects(&self) -> &Arc<dyn Effects> {
         &self.effects
     }

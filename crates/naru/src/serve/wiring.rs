@@ -33,6 +33,8 @@ use crate::data::DataFolder;
 
 /// How often branches that moved without a push are looked for.
 const LOOK: Duration = Duration::from_mins(1);
+/// How often is looked which repositories should be packed.
+const PACK: Duration = Duration::from_hours(1);
 /// How long requests under way may take when one edge gives way to another.
 const EDGE_DRAIN: Duration = Duration::from_secs(30);
 
@@ -223,6 +225,7 @@ impl Parts {
         let policy = naru_image::collect::Policy::default();
         loops.spawn(naru_image::collect::run_forever(self.registry.clone(), policy, stop.clone()));
         loops.spawn(collect_logs(self.collector.clone(), stop.clone()));
+        loops.spawn(pack_repositories(self.hosting.clone(), stop.clone()));
         loops.spawn(look_for_moved_branches(self.hosting.clone(), self.delivery.store.clone(), stop.clone()));
         Ok(loops)
     }
@@ -232,6 +235,25 @@ async fn collect_logs(collector: Arc<naru_observe::Collector>, stop: Cancellatio
     tokio::select! {
         () = stop.cancelled() => {}
         () = collector.run() => {}
+    }
+}
+
+/// Looks every hour, and after many pushes, which repositories have become loose. The first hour after a start is
+/// left to what is more urgent.
+async fn pack_repositories(hosting: Arc<Hosting>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PACK) => {}
+            () = hosting.many_pushes() => {}
+        }
+        let maintained = tokio::select! {
+            () = stop.cancelled() => return,
+            maintained = hosting.maintain() => maintained,
+        };
+        if let Err(error) = maintained {
+            tracing::warn!(%error, "repositories could not be looked at for packing");
+        }
     }
 }
 

@@ -75,6 +75,7 @@ pub struct Call<'a> {
     stdin: Bytes,
     output_limit_bytes: u64,
     time_limit: Duration,
+    in_background: bool,
 }
 
 /// What a call of git left, whatever its exit code.
@@ -101,6 +102,7 @@ impl<'a> Call<'a> {
             stdin: Bytes::new(),
             output_limit_bytes: OUTPUT_LIMIT_BYTES,
             time_limit: TIME_LIMIT,
+            in_background: false,
         }
     }
 
@@ -125,6 +127,12 @@ impl<'a> Call<'a> {
     /// How long it may take; a minute unless said otherwise.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
+        self
+    }
+
+    /// Leaves the processors to others.
+    pub fn in_background(mut self) -> Self {
+        self.in_background = true;
         self
     }
 
@@ -159,6 +167,9 @@ impl<'a> Call<'a> {
         let limit = self.output_limit_bytes;
         let command = self.command_name();
         let mut running = self.git.spawn(&self.arguments, &self.variables)?;
+        if self.in_background {
+            running.step_back();
+        }
         let (mut stdin, stdout, stderr) = running.take_pipes();
         let feed = async {
             // Git may answer without reading everything; that shows in its exit code, not here.
@@ -197,6 +208,14 @@ impl Running {
             unreachable!("the pipes are asked for at the start and taken once")
         };
         (stdin, stdout, stderr)
+    }
+
+    /// Runs with the lowest priority from now on, and what it starts, too.
+    fn step_back(&self) {
+        let process = self.group.and_then(|group| rustix::process::Pid::from_raw(group.as_raw()));
+        if let Err(error) = rustix::process::setpriority_process(process, LOWEST) {
+            tracing::debug!(%error, "git keeps its priority");
+        }
     }
 
     /// Waits for its end.
@@ -241,6 +260,9 @@ impl Git {
         Ok(Running { child, group })
     }
 }
+
+/// The lowest priority there is, as nice(1) counts.
+const LOWEST: i32 = 19;
 
 /// The whole environment of git. No configuration but the repository's own, no questions, no other repositories.
 const ENVIRONMENT: [(&str, &str); 13] = [

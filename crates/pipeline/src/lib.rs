@@ -6,6 +6,7 @@
 
 mod admission;
 mod collect;
+mod evidence;
 mod intake;
 mod job;
 mod pass;

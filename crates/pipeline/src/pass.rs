@@ -16,14 +16,12 @@ use naru_store::lease::Lease;
 use naru_store::release::NewRelease;
 use naru_store::run::{Run, RunChange};
 
-use crate::{Context, RESYNC, collect, intake, job};
+use crate::{Context, RESYNC, collect, evidence, intake, job};
 
 /// How often the engine is asked while jobs run. A job's end is also noticed by the end of its log.
 const WATCH: Duration = Duration::from_secs(1);
 /// When to look again at a run that another process works on.
 const ELSEWHERE: Duration = Duration::from_secs(5);
-/// How many of a failed step's last lines are kept as evidence.
-const EVIDENCE_LINES: usize = 5;
 
 /// Why a pass did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +182,7 @@ async fn record(
         // What a refused step said is worth more than what can be read off it afterwards.
         problem = match &run.problem {
             Some(told) => Some(told.clone()),
-            None => Some(evidence(cx, run, &plan.steps).await),
+            None => Some(evidence::of(cx, run, &plan.steps).await),
         };
     }
     let made = cx
@@ -243,39 +241,6 @@ fn images(
         images.insert(service.clone(), ImageReference { name, digest });
     }
     Ok(images)
-}
-
-/// Why a run failed: its first failed step, how that ended, and its last lines.
-async fn evidence(cx: &Context, run: &Run, steps: &[StepRecord]) -> Problem {
-    let failed = steps.iter().filter(|step| step.state == StepState::Failed).min_by_key(|step| step.finished);
-    let Some(step) = failed else {
-        return Problem::new("pipeline.step-failed", format!("run {} failed", run.number));
-    };
-    let what = match &step.name {
-        NodeName::Step(name) => format!("step `{name}`"),
-        NodeName::Build(service) => format!("the build of `{service}`"),
-    };
-    let mut problem = Problem::new("pipeline.step-failed", format!("{what} of run {} failed", run.number));
-    if let Some(exit) = &step.exit {
-        problem = problem.cause(format!("it {exit}"));
-    }
-    match cx.logs.tail(&collect::stream(run, &step.name), EVIDENCE_LINES).await {
-        Ok(page) => {
-            for entry in page.entries {
-                problem = problem.cause(entry.record.text.chars().take(400).collect::<String>());
-            }
-        }
-        Err(error) => tracing::warn!(%error, "the last lines of a failed step could not be read"),
-    }
-    problem
-        .state("no release was made; what serves keeps serving")
-        .hint("read the whole log, correct the cause and push again:")
-        .command(format!(
-            "naru run logs {} --project {} --step {}",
-            run.number,
-            run.project,
-            step.name.job_name()
-        ))
 }
 
 /// Lets readers who follow a log know that nothing more comes.

@@ -328,11 +328,18 @@ async fn receive_pack(
     let pushing = hosting.upkeep.push(&repository).await;
     let head = Head::read(&mut body).await.map_err(|error| Refusal::unreadable(&error))?;
     let wishes = wishes(&head);
-    let ids = if wishes.is_empty() {
-        Vec::new()
-    } else {
-        let recorded = hosting.ledger.receive(&repository, &wishes, &principal.login).await;
-        recorded.map_err(|error| Refusal::unavailable(&error))?
+    let recorded = match &wishes[..] {
+        [] => Ok(Vec::new()),
+        wishes => hosting.ledger.receive(&repository, wishes, &principal.login).await,
+    };
+    let ids = match recorded {
+        Ok(ids) => ids,
+        Err(error) => {
+            // As a report of git's: of other answers git shows no more than the status.
+            body.drain().await;
+            let problem = Refusal::unavailable(&error).problem().1.cause(error.to_string());
+            return Ok(answer("application/x-git-receive-pack-result", Body::from(head.refuse(&problem))));
+        }
     };
     let push = Push { hosting, repository, head, wishes, ids };
     if let Some(problem) = push.head.refusal() {

@@ -110,8 +110,20 @@ impl Store {
 
     /// Begins a change. `name` is stable and dotted without the `store.` prefix, such as `trigger.accept`.
     pub(crate) async fn write(&self, name: &'static str) -> Result<Write<'_>> {
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let transaction = match self.begin().await {
+            // On a full disk SQLite ends a transaction by itself, and the driver goes on counting it: this connection
+            // would refuse every change from now on.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                self.begin().await?
+            }
+            begun => begun?,
+        };
         Ok(Write { store: self, name, transaction, changes: Vec::new() })
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
     /// Connections for reading.

@@ -34,11 +34,21 @@ impl Instance {
         Self::start_with(&[])
     }
 
+    /// The same on a data folder that the test has prepared.
+    pub(crate) fn start_on(prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_prepared(&[], prepare)
+    }
+
     /// The same with more arguments of `naru serve`, for the first start only.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_prepared(arguments, |_| ())
+    }
+
+    fn start_prepared(arguments: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("naru-whole-").tempdir().unwrap();
         let [listen, edge] = free_addresses();
         let mut instance = Self { folder, listen, edge, api: Api::at(listen), serve: Mutex::new(None) };
+        prepare(&instance.data());
         instance.serve(arguments);
         instance.wait_until_ready();
         let link = fs::read_to_string(instance.data().join("setup-link")).expect("there is a setup link");

@@ -15,6 +15,7 @@ mod drift;
 mod engine_away;
 mod failing;
 mod flood;
+mod full_disk;
 mod network;
 mod push;
 mod quarantine;

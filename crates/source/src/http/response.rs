@@ -107,7 +107,8 @@ impl Refusal {
         Self::Unreadable(error.to_string())
     }
 
-    fn problem(&self) -> (StatusCode, Problem) {
+    /// What is answered.
+    pub(super) fn problem(&self) -> (StatusCode, Problem) {
         match self {
             Self::LogIn => (
                 StatusCode::UNAUTHORIZED,

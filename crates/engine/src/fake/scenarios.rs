@@ -258,6 +258,24 @@ async fn a_port_that_never_opens_keeps_the_old_revision_serving() {
 }
 
 #[tokio::test]
+async fn a_revision_that_dies_under_traffic_gives_the_traffic_back() {
+    let mut drive = Drive::new();
+    let first = revision(1, service("one", 1));
+    drive.reconcile(&first, MINUTE).await;
+    let brief = Behaviour {
+        exits_after: Some((Duration::from_millis(1500), 1)),
+        prints: vec!["the queue is gone".into()],
+        ..Behaviour::default()
+    };
+    drive.fake.script_replicas("two", brief);
+    let failed = drive.reconcile(&revision(2, service("two", 1)), MINUTE).await;
+    let Status::Failed { problem } = failed else { panic!("{failed:?}\n{}", drive.story) };
+    assert_eq!(drive.reconcile(&first, MINUTE).await, Status::Live);
+    assert_eq!(drive.fake.violations(), Vec::<String>::new());
+    insta::assert_snapshot!(format!("{}\n{problem}", drive.story));
+}
+
+#[tokio::test]
 async fn the_release_command_gates_the_switch() {
     let mut drive = Drive::new();
     drive.reconcile(&revision(1, service("one", 1)), MINUTE).await;

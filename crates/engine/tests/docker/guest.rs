@@ -21,6 +21,13 @@ fn main() {
         // Answers on 8080 and ends when it is asked to.
         ["serve"] => serve(Duration::ZERO, true),
         ["serve-late", millis] => serve(Duration::from_millis(millis.parse().unwrap()), true),
+        // Answers for so long, and then fails.
+        ["serve-briefly", millis] => {
+            let time = Duration::from_millis(millis.parse().unwrap());
+            std::thread::spawn(|| serve(Duration::ZERO, true));
+            std::thread::sleep(time);
+            fail("the queue is gone");
+        }
         // The first process of a container ignores the signals that it does not handle.
         ["serve-stubborn"] => serve(Duration::ZERO, false),
         ["pause", millis] => std::thread::sleep(Duration::from_millis(millis.parse().unwrap())),

@@ -1,5 +1,5 @@
 //! The next actions, in the order in which people would tell them: release command, start, probe, hold and hand over
-//! what only one may have, route, drain, stop. Nothing is remembered: each pass finds its place from what is seen.
+//! what only one may have, route, watch, drain, stop. Nothing is remembered: each pass finds its place from what is seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,6 +19,9 @@ use crate::workload::VolumeAccess;
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// The same while requests of an exclusive service are held: holding is bounded, so this is shorter.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(2);
+/// How long new replicas have the traffic before the old ones are let go: what dies of its first requests gives the
+/// traffic back. A replica that had to be started again must first run that long without traffic.
+const WATCH: Duration = Duration::from_secs(2);
 /// How long a whole move may take before it is given up.
 pub(super) const MOVE_LIMIT: Duration = Duration::from_mins(30);
 /// When to look again while something moves.
@@ -121,7 +124,10 @@ impl<'a> Draft<'a> {
         let handed_over: BTreeSet<_> =
             changed.iter().copied().filter(|service| want.spec.is_exclusive(service)).collect();
         self.start_missing(want, |service| !handed_over.contains(service));
-        let is_ready = |service: &&&ServiceName| self.replicas.missing(&want.spec, service).is_none();
+        let is_ready = |service: &&&ServiceName| {
+            self.replicas.missing(&want.spec, service).is_none()
+                && self.replicas.is_trusted(&want.spec, service, WATCH)
+        };
         let independent_ready = changed.difference(&handed_over).all(|service| is_ready(&service));
         let all_ready = changed.iter().all(|service| is_ready(&service));
         let begun = handed_over.iter().any(|service| self.replicas.any_made_from(&want.spec, service));
@@ -140,6 +146,11 @@ impl<'a> Draft<'a> {
         let table = table(self.situation, want, &self.replicas);
         if !self.publish(&table) {
             return moving(Phase::Route, "the edge is taking over the routes");
+        }
+        let routed_since = self.situation.traffic.applied.as_ref().map(|applied| applied.since);
+        let can_return = old.is_some() && !changed.is_empty();
+        if can_return && !passed(routed_since, WATCH, self.situation.now) {
+            return moving(Phase::Route, "the new replicas have the traffic and are watched");
         }
         self.switched = true;
         moving(Phase::Drain, "the old replicas finish what they have")

@@ -99,6 +99,16 @@ impl<'a> Replicas<'a> {
         (ready < wanted).then(|| format!("{ready} of {wanted} replicas of {service} are ready"))
     }
 
+    /// Whether no replica of the service is one that exited before and was started again less than `long` ago.
+    pub(super) fn is_trusted(&self, spec: &EnvironmentSpec, service: &ServiceName, long: Duration) -> bool {
+        self.kept(spec, service).into_iter().all(|replica| match replica.state {
+            ReplicaState::Running { since, .. } if replica.key.attempt > 0 => {
+                elapsed(since, self.situation.now) >= long
+            }
+            _ => true,
+        })
+    }
+
     /// Whether every wanted replica at least runs.
     pub(super) fn all_run(&self, spec: &EnvironmentSpec) -> bool {
         spec.services.iter().all(|(service, wanted)| {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::instance::Instance;
 use super::load::Load;
+use super::process::{self, said};
 use super::project::{Project, version};
 
 /// A service that runs the guest like this.
@@ -32,11 +33,10 @@ fn evidence(failed: &Value) -> String {
 }
 
 #[test]
-fn a_revision_that_does_not_work_leaves_the_old_one_serving_and_says_why() {
+fn a_revision_that_never_answers_leaves_the_old_one_serving_and_says_why() {
     let instance = Instance::start();
     let shop = Project::create(&instance, "shop");
     shop.deliver(&version("good"));
-    shop.until_condition("live");
     let load = Load::on(&instance, &shop, "/variable/VERSION");
 
     // Its port never opens.
@@ -47,8 +47,11 @@ fn a_revision_that_does_not_work_leaves_the_old_one_serving_and_says_why() {
     let crossing = shop.crossing();
     assert_eq!(crossing["problem"]["code"], "delivery.unhealthy", "{crossing:#}");
     assert_eq!(crossing["landings"][4]["state"], "failed", "{crossing:#}");
+    let status = said(&process::output(instance.command().args(["status", "--project", "shop"])));
+    assert!(status.contains("does not answer its probe on port 8080"), "{status}");
+    assert!(status.contains("release 1 (revision 1) still serves all traffic"), "{status}");
 
-    // It exits at once, and later.
+    // It exits at once, and after a moment.
     for (run, why) in [
         ("/guest fail 0 'DATABASE_URL is not set'", "DATABASE_URL is not set"),
         ("/guest fail 400 'lost the database'", "lost the database"),
@@ -58,24 +61,53 @@ fn a_revision_that_does_not_work_leaves_the_old_one_serving_and_says_why() {
         assert!(text.contains("exited with code 1"), "{text}");
         assert!(text.contains(why), "{text}");
     }
+    assert!(load.end_unharmed().iter().all(|answer| answer == "good"));
+    let environment = shop.until_condition("live");
+    assert_eq!(environment["serving"], 1, "{environment:#}");
+    assert_eq!(instance.containers("dev.naru.service=web").len(), 1, "something of the bad ones is left");
+}
 
-    // It eats its memory.
+#[test]
+fn a_revision_that_dies_or_flaps_under_traffic_does_not_take_the_service_with_it() {
+    let instance = Instance::start();
+    let shop = Project::create(&instance, "shop");
+    shop.deliver(&version("good"));
+
+    // It answers its probe and dies of the first requests. Those are lost; all after them are answered as before.
+    let load = Load::on(&instance, &shop, "/variable/VERSION");
+    let text = evidence(&shop.deliver_in_vain(&running("/guest serve-briefly 300")));
+    assert!(text.contains("the queue is gone"), "{text}");
+    shop.until_serves("/variable/VERSION", "good");
+    let seen = load.end();
+    let (lost, answered) = (seen.failures.len(), seen.answers.len());
+    println!("{lost} requests were lost, {answered} answered");
+    assert!(lost * 4 < answered, "{lost} of {answered}: {:?}", &seen.failures[..lost.min(3)]);
+    let load = Load::on(&instance, &shop, "/variable/VERSION");
+    shop.until_condition("live");
+
+    // Its probe fails every other moment, while its requests are answered: whichever revision has them, none fails.
+    let flapping = running("/guest serve").replace("health: /healthz", "health: /flap");
+    let revision = shop.rolled_out(&shop.push(&flapping));
+    let outcome = revision["rollout"].as_str().unwrap();
+    assert!(outcome == "live" || evidence(&revision).contains("became ready"), "{revision:#}");
+    load.end_unharmed();
+}
+
+#[test]
+fn a_replica_that_eats_its_memory_or_ignores_sigterm_does_no_harm() {
+    let instance = Instance::start();
+    let shop = Project::create(&instance, "shop");
+    shop.deliver(&version("good"));
+    let load = Load::on(&instance, &shop, "/healthz");
     let text = evidence(&shop.deliver_in_vain(&running("/guest eat")));
     assert!(text.contains("memory limit of 48 MiB reached"), "{text}");
 
-    // The last failure stays visible, nothing of the bad revisions is left, and a good one gets through.
-    let environment = shop.until_condition("live");
-    assert_eq!(environment["serving"], 1, "{environment:#}");
-    assert!(load.end_unharmed().iter().all(|answer| answer == "good"));
-    let load = Load::on(&instance, &shop, "/healthz");
     shop.deliver(&running("/guest serve-stubborn"));
     shop.until_condition("live");
-
-    // It ignores SIGTERM: it is killed after its time, and its successor does not wait for it.
+    // It is killed after its time, and its successor does not wait for it.
     shop.deliver(&version("better"));
     shop.until_serves("/variable/VERSION", "better");
     shop.until_condition("live");
     load.end_unharmed();
-    let left = instance.containers("dev.naru.service=web");
-    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(instance.containers("dev.naru.service=web").len(), 1);
 }

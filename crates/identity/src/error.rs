@@ -55,7 +55,8 @@ impl From<IdentityError> for Problem {
                 ))
             }
             IdentityError::BadLogin => Self::new("identity.bad-login", summary)
-                .cause("a login is 1 to 40 lower-case letters, digits and . _ -, and starts with a letter"),
+                .cause("a login is 1 to 40 lower-case letters, digits and . _ -, and starts with a letter")
+                .cause("`naru`, alone or before a digit or sign, is Naru itself"),
             IdentityError::BadPassword => {
                 Self::new("identity.bad-password", summary).cause("a password has 10 to 200 characters")
             }

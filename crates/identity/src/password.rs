@@ -16,7 +16,12 @@ pub(crate) fn check_login(login: &str) -> Result<()> {
     let fine = (1..=40).contains(&bytes.len())
         && bytes[0].is_ascii_lowercase()
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(b));
-    if fine { Ok(()) } else { Err(IdentityError::BadLogin) }
+    if fine && !looks_like_the_system(login) { Ok(()) } else { Err(IdentityError::BadLogin) }
+}
+
+/// What Naru does by itself is recorded under the name `naru`; nobody may be taken for it.
+fn looks_like_the_system(login: &str) -> bool {
+    login.strip_prefix("naru").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
 pub(crate) fn check_password(password: &SecretString) -> Result<()> {
@@ -64,11 +69,25 @@ mod tests {
 
     #[test]
     fn hostile_logins_are_refused() {
-        for good in ["a", "minji", "min.ji_2-x"] {
+        for good in ["a", "minji", "min.ji_2-x", "naruto"] {
             assert!(check_login(good).is_ok(), "{good}");
         }
         let long = "a".repeat(41);
-        for bad in ["", "A", "1a", "-a", "a b", "a\n", "민지", "a/b", "a;b", long.as_str()] {
+        for bad in [
+            "",
+            "A",
+            "1a",
+            "-a",
+            "a b",
+            "a\n",
+            "민지",
+            "a/b",
+            "a;b",
+            "naru",
+            "naru-2",
+            "naru.bot",
+            long.as_str(),
+        ] {
             assert!(check_login(bad).is_err(), "{bad:?}");
         }
     }

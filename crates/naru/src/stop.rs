@@ -50,7 +50,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Problem> {
                 .cause(error.to_string())
                 .state("data, volumes and images are kept")
                 .hint("run it again")
-        })
+        })?;
+        engine.close().await;
+        Ok::<(), Problem>(())
     })?;
     println!("Stopped. Data, volumes and images are kept in {}.", arguments.data.display());
     Ok(())

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use naru_model::Problem;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Mutex;
@@ -27,6 +27,15 @@ pub use self::run::{EdgeArguments, InProcess, in_process, main};
 use self::spawn::{bind, start};
 use crate::control::place::Place;
 use crate::control::{Client, handover};
+
+/// How often the edge is asked for a sign of life.
+const PROBE: Duration = Duration::from_secs(2);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Questions in a row without an answer after which the process counts as hung.
+const SILENCE: u32 = 3;
+/// How long a killed process may take to end.
+const DEATH: Duration = Duration::from_secs(5);
 
 /// How the edge is started, and where it listens.
 #[derive(Debug, Clone)]
@@ -164,7 +173,33 @@ impl Process {
     }
 }
 
-/// Waits for the edge to end and starts the next one, until told to stop.
+/// Resolves when the edge has not answered for some seconds, although its process may be alive.
+async fn hung(client: &Client) {
+    let mut silent = 0;
+    while silent < SILENCE {
+        tokio::time::sleep(PROBE).await;
+        silent = if answers(client).await { 0 } else { silent + 1 };
+    }
+}
+
+async fn answers(client: &Client) -> bool {
+    tokio::time::timeout(ANSWER, client.about()).await.is_ok_and(|about| about.is_ok())
+}
+
+/// Ends a process that hangs; what is under way there is lost already. One that took its place meanwhile answers.
+async fn end_hung(shared: &Shared) {
+    let current = shared.current.lock().await;
+    if answers(&shared.client).await {
+        return;
+    }
+    tracing::error!(pid = current.pid, "the edge does not answer any more; its process is ended");
+    if let Err(error) = pidfd_send_signal(current.ended.get_ref(), Signal::KILL) {
+        tracing::warn!(pid = current.pid, %error, "the hung edge could not be ended");
+    }
+    let _ = tokio::time::timeout(DEATH, current.wait()).await;
+}
+
+/// Waits for the edge to end, or to hang, and starts the next one, until told to stop.
 async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
     let mut pause = Duration::from_millis(20);
     loop {
@@ -172,6 +207,7 @@ async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = ended => {}
+            () = hung(&shared.client) => end_hung(&shared).await,
         }
         let mut current = shared.current.lock().await;
         // It may have been replaced on purpose while this waited for its end.

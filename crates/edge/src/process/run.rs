@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use listenfd::ListenFd;
 use naru_model::{Clock, Problem};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::Limits;
@@ -98,12 +98,17 @@ async fn run(arguments: &EdgeArguments, clock: Arc<dyn Clock>) -> Result<(), Pro
     tokio::spawn(Arc::clone(&edge).sweep());
     desk.serve().map_err(|error| not_started(&error))?;
 
-    let (patience, retired) = until_told(&mut ordered).await?;
+    let mut signals = Signals::new().map_err(|error| not_started(&error))?;
+    let (patience, retired) = until_told(&mut ordered, &mut signals).await;
     edge.stop_accepting();
     if retired {
         drop(lock);
     }
-    let in_time = edge.drain(patience).await;
+    // Who asks once more does not want to wait.
+    let in_time = tokio::select! {
+        in_time = edge.drain(patience) => in_time,
+        () = signals.next() => edge.drain(Duration::ZERO).await,
+    };
     tracing::info!(in_time, "the edge drained");
     if retired {
         let _ = std::fs::remove_file(
@@ -181,18 +186,34 @@ fn accept_on(edge: &Arc<Edge>, listener: TcpListener, worker: usize) -> std::io:
     Ok(())
 }
 
-async fn until_told(ordered: &mut mpsc::Receiver<Order>) -> Result<(Duration, bool), Problem> {
-    let mut term = signal(SignalKind::terminate()).map_err(|error| not_started(&error))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| not_started(&error))?;
-    Ok(tokio::select! {
-        _ = term.recv() => (TERM_DRAIN, false),
-        _ = interrupt.recv() => (TERM_DRAIN, false),
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn until_told(ordered: &mut mpsc::Receiver<Order>, signals: &mut Signals) -> (Duration, bool) {
+    tokio::select! {
+        () = signals.next() => (TERM_DRAIN, false),
         order = ordered.recv() => match order {
             Some(Order::Retire(patience)) => (patience, true),
             Some(Order::Shutdown(patience)) => (patience, false),
             None => (TERM_DRAIN, false),
         },
-    })
+    }
 }
 
 /// An edge on the caller's runtime, with its control socket. For tests.

@@ -35,8 +35,12 @@ async fn pid(supervisor: &Supervisor) -> u32 {
 }
 
 fn kill(pid: u32) {
+    send(pid, rustix::process::Signal::KILL);
+}
+
+fn send(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,6 +105,55 @@ async fn a_new_serve_adopts_the_running_edge_and_its_sockets() {
     assert_eq!(get(&second).await, 200);
     assert_ne!(pid(&second).await, edge);
     second.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_hangs_is_replaced() {
+    let data = tempfile::tempdir().unwrap();
+    let replica = Replica::named("ok").await;
+    let supervisor = ensure_running(config(data.path())).await.unwrap();
+    let client = supervisor.client();
+    client.publish(&table("production", single("shop.test", &replica)), Generation(1)).await.unwrap();
+    let first = pid(&supervisor).await;
+    send(first, rustix::process::Signal::STOP);
+    // It is alive, and its connections wait: only its silence tells.
+    let replaced = async {
+        while matches!(pid(&supervisor).await, 0) || pid(&supervisor).await == first {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), replaced).await.expect("another edge answers");
+    assert_eq!(get(&supervisor).await, 200);
+    supervisor.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_an_edge_that_waits_for_requests_also_without_its_folder() {
+    let data = tempfile::tempdir().unwrap();
+    let never = axum::routing::get(std::future::pending::<&'static str>);
+    let replica = Replica::start(axum::Router::new().route("/", never)).await;
+    let supervisor = ensure_running(config(data.path())).await.unwrap();
+    let client = supervisor.client();
+    client.publish(&table("production", single("shop.test", &replica)), Generation(1)).await.unwrap();
+    let edge = pid(&supervisor).await;
+    let address = supervisor.addresses()[0];
+    let mut slow = Wire::connect(address).await;
+    slow.write(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    let in_flight = async || client.status(&environment("production")).await.unwrap().in_flight.len();
+    until(async || in_flight().await == 1).await;
+    drop(supervisor); // nobody starts another
+    std::fs::remove_dir_all(data.path().join("edge")).unwrap();
+    let begun = Instant::now();
+    let is_over = || std::fs::read(format!("/proc/{edge}/cmdline")).unwrap_or_default().is_empty();
+    // Signals that come close together are one: asked again until it has ended.
+    let ended = async {
+        while !is_over() {
+            send(edge, rustix::process::Signal::TERM);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), ended).await.expect("it ends");
+    assert!(begun.elapsed() < Duration::from_secs(20), "it waited for the request: {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

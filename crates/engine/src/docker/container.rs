@@ -244,7 +244,8 @@ impl Containers {
     /// Kills and removes a container with its anonymous volumes; one that is gone is left alone.
     pub(crate) async fn remove(&self, id: &str) -> Result<(), StepError> {
         self.kill(id).await?;
-        let at = path(&["containers", id], &[("force", "true"), ("v", "true")]);
+        // Podman would give what was killed a moment ago ten seconds to stop.
+        let at = path(&["containers", id], &[("force", "true"), ("v", "true"), ("timeout", "0")]);
         self.client.delete(&at).await?.found("removing a container").map(drop)
     }
 }

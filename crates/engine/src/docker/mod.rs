@@ -97,7 +97,7 @@ pub struct DockerEngine {
     replicas: Replicas,
     jobs: Jobs,
     podman: Option<PodmanEnvironment>,
-    _service: Option<Service>,
+    service: Option<Service>,
 }
 
 impl DockerEngine {
@@ -150,18 +150,15 @@ impl DockerEngine {
             folder: config.folder.join("jobs"),
             memory: Arc::default(),
         };
-        Ok(Self {
-            config,
-            version,
-            client,
-            containers,
-            networks,
-            images,
-            replicas,
-            jobs,
-            podman,
-            _service: service,
-        })
+        Ok(Self { config, version, client, containers, networks, images, replicas, jobs, podman, service })
+    }
+
+    /// Ends our own Podman service and gives back what its storage has mounted. For when nothing of the instance runs any
+    /// more; an engine that is not ours is left as it is.
+    pub async fn close(mut self) {
+        if let Some(service) = self.service.take() {
+            service.close().await;
+        }
     }
 
     /// What a podman command needs to see the same images and containers; `None` for an engine that is not ours.

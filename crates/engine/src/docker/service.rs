@@ -211,7 +211,9 @@ fn variables(layout: &Layout, surroundings: &Surroundings) -> Vec<(String, Strin
 /// The running service. Dropping it ends the process; containers go on.
 #[derive(Debug)]
 pub(crate) struct Service {
+    layout: Layout,
     stop: CancellationToken,
+    kept: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for Service {
@@ -233,8 +235,17 @@ impl Service {
             return Err(error);
         }
         let stop = CancellationToken::new();
-        tokio::spawn(keep(layout, environment, child, stop.clone()));
-        Ok(Self { stop })
+        let kept = tokio::spawn(keep(layout.clone(), environment, child, stop.clone()));
+        Ok(Self { layout, stop, kept })
+    }
+
+    /// Ends the process and unmounts what it leaves mounted on its storage.
+    pub(crate) async fn close(mut self) {
+        self.stop.cancel();
+        let _ = (&mut self.kept).await; // cancelled or not, it has ended
+        for root in [self.layout.folder.join("storage"), self.layout.run.clone()] {
+            unmount_below(&root);
+        }
     }
 }
 
@@ -338,6 +349,26 @@ async fn keep(layout: Layout, environment: PodmanEnvironment, first: Child, stop
     }
 }
 
+/// Unmounts what is mounted on a folder or below it, the last first. What is in use stays, and is told.
+fn unmount_below(root: &Path) {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for point in mount_points(&mounts).into_iter().rev().filter(|point| point.starts_with(root)) {
+        if let Err(error) = nix::mount::umount(&point) {
+            tracing::warn!(folder = %point.display(), %error, "what Podman left mounted could not be unmounted");
+        }
+    }
+}
+
+/// The second field of each line, as proc_mounts(5) says; blanks and the like are written as octal numbers there.
+fn mount_points(mounts: &str) -> Vec<PathBuf> {
+    let unescape = |point: &str| {
+        [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+            .iter()
+            .fold(point.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+    };
+    mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(|point| unescape(point).into()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,6 +378,12 @@ mod tests {
         let layout =
             Layout { folder: "/data/a\"b\nc".into(), run: "/run/x".into(), addresses: String::new() };
         assert!(storage_conf(&layout).contains(r#"graphroot = "/data/a\"b\nc/storage""#));
+    }
+
+    #[test]
+    fn mount_points_are_read_with_their_blanks() {
+        let mounts = "overlay /data/my\\040naru/storage/overlay overlay rw 0 0\nproc /proc proc rw 0 0\n";
+        assert_eq!(mount_points(mounts), [Path::new("/data/my naru/storage/overlay"), Path::new("/proc")]);
     }
 
     #[test]

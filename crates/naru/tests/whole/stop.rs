@@ -33,8 +33,13 @@ fn ctrl_c_ends_serve_alone_and_stop_ends_everything_else() {
     }
 
     instance.signal(Signal::SIGINT);
+    let begun = std::time::Instant::now();
     let stopped = instance.stop();
     assert!(stopped.status.success(), "{}", said(&stopped));
+    println!("naru stop took {:?}", begun.elapsed());
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    let data = instance.data().to_string_lossy().into_owned();
+    assert!(!mounts.contains(&data), "something is still mounted: {mounts}");
     until(
         "nothing runs any more",
         || format!("{:?}", instance.processes()),

@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -17,6 +18,8 @@ use uuid::Uuid;
 
 /// How much is read at once when a file is hashed again.
 const REHASH_CHUNK: usize = 1 << 20;
+/// How many bytes arrive between two flushes to the disk.
+const FLUSH_STEP: u64 = 8 << 20;
 
 /// The folder of one instance.
 #[derive(Debug, Clone)]
@@ -80,7 +83,7 @@ impl BlobFolder {
             return Ok(None);
         }
         let file = OpenOptions::new().write(true).create_new(true).open(self.upload(key))?;
-        Ok(Some(Upload { file, hasher: Context::new(&SHA256), length: 0 }))
+        Ok(Some(Upload { file, hasher: Context::new(&SHA256), length: 0, flushing: None }))
     }
 
     /// Takes an upload up again, from its file alone. `None` when there is none.
@@ -96,7 +99,7 @@ impl BlobFolder {
         loop {
             let read = file.read(&mut buffer)?;
             if read == 0 {
-                return Ok(Some(Upload { file, hasher, length }));
+                return Ok(Some(Upload { file, hasher, length, flushing: None }));
             }
             hasher.update(&buffer[..read]);
             length += read as u64;
@@ -113,7 +116,8 @@ impl BlobFolder {
     }
 
     /// Makes a finished upload the blob of this digest: on disk first, then in place by rename, then the folder on disk.
-    pub(crate) fn place(&self, key: &UploadKey, upload: &Upload, digest: &Digest) -> io::Result<()> {
+    pub(crate) fn place(&self, key: &UploadKey, upload: &mut Upload, digest: &Digest) -> io::Result<()> {
+        upload.flushed()?;
         upload.file.sync_all()?;
         let path = self.blob(digest);
         let folder = path.parent().expect("a blob's file is in a folder");
@@ -184,6 +188,8 @@ pub(crate) struct Upload {
     file: File,
     hasher: Context,
     length: u64,
+    /// Brings what has arrived to the disk while more arrives, so that little is left to do at the end.
+    flushing: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Upload {
@@ -212,8 +218,22 @@ impl Upload {
             }
             writer.join()
         });
+        let before = self.length;
         self.length += batch.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
-        written.map_err(|_| io::Error::other("the thread that writes ended"))?
+        written.map_err(|_| io::Error::other("the thread that writes ended"))??;
+        if before / FLUSH_STEP < self.length / FLUSH_STEP && self.flushing.is_none() {
+            let file = self.file.try_clone()?;
+            self.flushing = Some(std::thread::spawn(move || file.sync_data()));
+        } else if self.flushing.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.flushed()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the flush under way. The kernel reports a failed write once, to whoever asks first: here.
+    fn flushed(&mut self) -> io::Result<()> {
+        let Some(flushing) = self.flushing.take() else { return Ok(()) };
+        flushing.join().map_err(|_| io::Error::other("the thread that flushes ended"))?
     }
 
     /// The digest of everything that has arrived.
@@ -251,7 +271,7 @@ mod tests {
         upload.append(&[Bytes::from_static(b"second half")]).unwrap();
         let digest = Digest::of(b"first half, second half");
         assert_eq!(upload.digest(), digest);
-        reopened.place(&key, &upload, &digest).unwrap();
+        reopened.place(&key, &mut upload, &digest).unwrap();
         assert!(reopened.has_blob(&digest, 23));
         assert!(reopened.resume_upload(&key).unwrap().is_none());
     }

@@ -229,7 +229,7 @@ impl Turn {
     /// Makes the upload a blob of its repository, if it is the one that was announced; otherwise it ends here.
     async fn place(mut self, digest: &Digest) -> Result<Response, Refusal> {
         let gone = || Refusal::new(Code::BlobUploadUnknown, "there is no such upload");
-        let upload = self.slot.take().ok_or_else(gone)?;
+        let mut upload = self.slot.take().ok_or_else(gone)?;
         let actual = upload.digest();
         if actual != *digest {
             self.discard().await;
@@ -245,7 +245,7 @@ impl Turn {
             if known && folder.has_blob(&wanted, size) {
                 folder.remove_upload(&key).map(|_| ())
             } else {
-                folder.place(&key, &upload, &wanted)
+                folder.place(&key, &mut upload, &wanted)
             }
         });
         if let Err(error) = placed.await {

@@ -17,8 +17,8 @@ use naru_model::{BranchName, Problem};
 
 pub use archive::Archive;
 pub use command::{Call, Output, Variable};
-pub(crate) use command::{Running, read_tail};
-pub use object::{Entry, EntryKind};
+pub(crate) use command::{Conversation, Running, read_tail};
+pub use object::{Entry, EntryKind, Object};
 pub use reference::{Reference, ReferenceUpdate};
 
 /// Why git did not do what it was asked.
@@ -96,23 +96,26 @@ impl From<GitError> for Problem {
 /// The result of every call here.
 pub type Result<T, E = GitError> = std::result::Result<T, E>;
 
-/// A bare repository in a folder. Cheap to clone.
+/// A bare repository in a folder. Cheap to clone. The first look at an object starts a process that answers later ones
+/// too, and ends with the last clone: make one per operation, keep none.
 #[derive(Clone)]
 pub struct Git {
     folder: PathBuf,
     effects: Arc<dyn Effects>,
     variables: Vec<(Variable, OsString)>,
+    objects: object::Reader,
 }
 
 impl Git {
     /// The repository in `folder`, which need not exist yet.
     pub fn new(folder: impl Into<PathBuf>, effects: Arc<dyn Effects>) -> Self {
-        Self { folder: folder.into(), effects, variables: Vec::new() }
+        Self { folder: folder.into(), effects, variables: Vec::new(), objects: object::Reader::default() }
     }
 
     /// The same repository with a variable for every call, such as the quarantine of a push.
     pub fn with(mut self, variable: Variable, value: impl Into<OsString>) -> Self {
         self.variables.push((variable, value.into()));
+        self.objects = object::Reader::default();
         self
     }
 

@@ -1,123 +1,94 @@
-//! Making git objects without a work tree: blobs, folders, commits. Objects that no reference leads to are seen by
-//! nobody, so making them is no effect; moving the references is.
+//! Making git objects without a work tree, all in one process: files, folders, commits. Objects that no reference leads
+//! to are seen by nobody, so making them is no effect; moving the references is.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use naru_model::manifest::Files;
-use naru_model::{CommitId, EnvironmentName};
+use naru_model::{CommitId, EnvironmentName, InstanceId, Timestamp};
 
-use super::{DeployRepository, Result};
-use crate::git::{GitError, Variable};
-
-/// Who and what of a commit.
-pub(super) struct CommitText<'a> {
-    pub(super) author: &'a str,
-    pub(super) message: String,
-}
-
-impl DeployRepository {
-    /// Stores the contents of files and returns the object of each content.
-    pub(super) async fn store<'a>(&self, folders: &[&'a Files]) -> Result<BTreeMap<&'a str, String>> {
-        let contents: BTreeSet<&str> =
-            folders.iter().flat_map(|files| files.values()).map(String::as_str).collect();
-        let mut script = Vec::new();
-        for (index, content) in contents.iter().enumerate() {
-            script
-                .extend_from_slice(format!("blob\nmark :{}\ndata {}\n", index + 1, content.len()).as_bytes());
-            script.extend_from_slice(content.as_bytes());
-            script.push(b'\n');
-        }
-        for index in 1..=contents.len() {
-            script.extend_from_slice(format!("get-mark :{index}\n").as_bytes());
-        }
-        let answer = self.git.call(["fast-import", "--quiet"]).stdin(script).read().await?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let objects: Vec<String> = answer.lines().map(ToOwned::to_owned).collect();
-        if objects.len() != contents.len() {
-            return Err(unexpected("fast-import", &answer).into());
-        }
-        Ok(contents.into_iter().zip(objects).collect())
-    }
-
-    /// Makes a folder of files whose contents are stored.
-    pub(super) async fn folder(&self, files: &Files, objects: &BTreeMap<&str, String>) -> Result<String> {
-        let mut listing = String::new();
-        for (name, content) in files {
-            let _ = write!(listing, "100644 blob {}\t{name}\0", objects[content.as_str()]);
-        }
-        self.tree(listing.into_bytes()).await
-    }
-
-    /// The root of `head` with the environment's folder replaced; all other entries stay byte for byte.
-    pub(super) async fn root_with(
-        &self,
-        head: Option<&CommitId>,
-        environment: &EnvironmentName,
-        folder: &str,
-    ) -> Result<String> {
-        let mut listing = match head {
-            Some(head) => self.git.read(&["ls-tree", "-z", "--full-tree", head.as_str()]).await?,
-            None => Vec::new(),
-        };
-        let own = format!("\t{environment}");
-        let others = listing
-            .split(|byte| *byte == 0)
-            .filter(|entry| !entry.is_empty() && !entry.ends_with(own.as_bytes()));
-        let mut root = Vec::new();
-        for entry in others {
-            root.extend_from_slice(entry);
-            root.push(0);
-        }
-        root.extend_from_slice(format!("040000 tree {folder}\t{environment}\0").as_bytes());
-        listing.clear();
-        self.tree(root).await
-    }
-
-    /// Makes a folder from a listing as `git ls-tree -z` prints it.
-    async fn tree(&self, listing: Vec<u8>) -> Result<String> {
-        let answer = self.git.call(["mktree", "-z"]).stdin(listing).read().await?;
-        Ok(object_id("mktree", &answer)?.to_string())
-    }
-
-    /// Makes a commit that no reference leads to yet.
-    pub(super) async fn commit_object(
-        &self,
-        tree: &str,
-        parent: Option<&CommitId>,
-        text: CommitText<'_>,
-    ) -> Result<CommitId> {
-        let mut arguments = vec!["commit-tree", "-F", "-"];
-        if let Some(parent) = parent {
-            arguments.extend(["-p", parent.as_str()]);
-        }
-        arguments.push(tree);
-        let mail = format!("naru@{}", self.instance);
-        let date = format!("{} +0000", self.clock.now().as_second());
-        let author_mail =
-            if text.author == NARU { mail.clone() } else { format!("{}@{}", text.author, self.instance) };
-        let answer = self
-            .git
-            .call(arguments)
-            .variable(Variable::AuthorName, text.author)
-            .variable(Variable::AuthorEmail, author_mail)
-            .variable(Variable::AuthorDate, &date)
-            .variable(Variable::CommitterName, NARU)
-            .variable(Variable::CommitterEmail, mail)
-            .variable(Variable::CommitterDate, &date)
-            .stdin(text.message)
-            .read()
-            .await?;
-        Ok(object_id("commit-tree", &answer)?)
-    }
-}
+use super::Result;
+use crate::git::{Conversation, Git, GitError};
 
 /// The name on Naru's own commits.
 pub(super) const NARU: &str = "Naru";
+/// What `git fast-import` calls the branch it is told to build on; it is cleared before the end and never written.
+const SCRATCH: &str = "refs/naru/scratch";
 
-fn object_id(command: &str, answer: &[u8]) -> Result<CommitId, GitError> {
-    let text = String::from_utf8_lossy(answer);
-    text.trim().parse().map_err(|_| unexpected(command, &text))
+/// A commit to be made.
+pub(super) struct NewCommit<'a> {
+    /// What it comes after.
+    pub(super) parent: Option<&'a CommitId>,
+    /// The folder that is replaced by `files`, all other entries staying byte for byte; or the whole of it.
+    pub(super) folder: Option<&'a EnvironmentName>,
+    /// Name → content.
+    pub(super) files: &'a Files,
+    /// Whose name is on it.
+    pub(super) author: String,
+    /// All of its text.
+    pub(super) message: String,
+}
+
+/// Commits in the making.
+pub(super) struct Import<'a> {
+    conversation: Conversation,
+    instance: &'a InstanceId,
+    date: String,
+    marks: u32,
+}
+
+impl<'a> Import<'a> {
+    pub(super) fn begin(git: &Git, instance: &'a InstanceId, now: Timestamp) -> Result<Self> {
+        let conversation = git.converse("fast-import", &["--quiet", "--done"])?;
+        Ok(Self { conversation, instance, date: format!("{} +0000", now.as_second()), marks: 0 })
+    }
+
+    /// Makes a commit that no reference leads to yet.
+    pub(super) async fn commit(&mut self, new: NewCommit<'_>) -> Result<CommitId> {
+        self.marks += 1;
+        let script = self.script(&new);
+        self.conversation.say(&script).await?;
+        let answer = self.conversation.line().await?;
+        answer.parse().map_err(|_| unexpected("fast-import", &answer).into())
+    }
+
+    /// Waits until everything is stored.
+    pub(super) async fn end(mut self) -> Result<()> {
+        self.conversation.say(b"done\n").await?;
+        Ok(self.conversation.end().await?)
+    }
+
+    fn script(&self, new: &NewCommit<'_>) -> Vec<u8> {
+        let NewCommit { parent, folder, files, author, message } = new;
+        let Self { instance, date, marks: mark, .. } = self;
+        let mail = if author == NARU { "naru" } else { author };
+        let mut script = String::new();
+        // Writing to a String does not fail.
+        let _ = write!(script, "reset {SCRATCH}\n\ncommit {SCRATCH}\nmark :{mark}\n");
+        let _ = writeln!(script, "author {author} <{mail}@{instance}> {date}");
+        let _ = writeln!(script, "committer {NARU} <naru@{instance}> {date}");
+        let _ = writeln!(script, "data {}\n{message}", message.len());
+        if let Some(parent) = parent {
+            let _ = writeln!(script, "from {parent}");
+        }
+        let prefix = if let Some(folder) = folder {
+            let _ = writeln!(script, "D {folder}");
+            format!("{folder}/")
+        } else {
+            script.push_str("deleteall\n");
+            String::new()
+        };
+        for (name, content) in *files {
+            let path = quoted(&format!("{prefix}{name}"));
+            let _ = writeln!(script, "M 100644 inline {path}\ndata {}\n{content}", content.len());
+        }
+        let _ = write!(script, "\nreset {SCRATCH}\n\nget-mark :{mark}\n");
+        script.into_bytes()
+    }
+}
+
+/// A path as `git fast-import` reads it, whatever it contains.
+fn quoted(path: &str) -> String {
+    format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
 /// An answer of git that is not what its documentation says.

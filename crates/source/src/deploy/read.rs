@@ -6,7 +6,7 @@ use naru_model::{CommitId, EnvironmentName, Problem};
 
 use super::objects::unexpected;
 use super::{DeployError, DeployRepository, References, Result, RevisionCommit};
-use crate::git::{Entry, EntryKind, Git};
+use crate::git::{Entry, EntryKind, Git, Object};
 
 /// How an environment stands in the deploy repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub(super) async fn read_render(
     read_blobs(git, environment, &entries).await
 }
 
-/// Refuses what is no plain file or too much, before any of it is read.
+/// Refuses what is no plain file or too many, before any of it is read.
 fn check_entries(environment: &EnvironmentName, entries: &[Entry]) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     for entry in entries {
@@ -143,20 +143,10 @@ fn check_entries(environment: &EnvironmentName, entries: &[Entry]) -> Result<(),
         if path.contains(char::REPLACEMENT_CHARACTER) || path.contains(char::is_control) {
             problems.push(refusal(path, "its name is not plain text"));
         }
-        if entry.size_bytes > limit::FILE_BYTES as u64 {
-            problems.push(refusal(
-                path,
-                format!("it has {} bytes; at most {} are read", entry.size_bytes, limit::FILE_BYTES),
-            ));
-        }
     }
     if entries.len() > limit::FILES {
         let why = format!("it has {} files; at most {} are read", entries.len(), limit::FILES);
         problems.push(refusal(environment.as_str(), why));
-    }
-    if entries.iter().map(|entry| entry.size_bytes).sum::<u64>() > limit::FOLDER_BYTES as u64 {
-        problems
-            .push(refusal(environment.as_str(), format!("it has more than {} bytes", limit::FOLDER_BYTES)));
     }
     problems.truncate(50);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -179,34 +169,36 @@ pub(super) fn refusal(path: &str, why: impl Into<String>) -> Problem {
         .hint("change it, then commit and push again; docs/reference/manifests.md lists what is read")
 }
 
-/// Reads all files in one conversation.
+/// Reads all files, as long as they are text and not too much.
 async fn read_blobs(git: &Git, environment: &EnvironmentName, entries: &[Entry]) -> Result<Files> {
-    let ids = entries.iter().map(|entry| entry.object.as_str()).collect::<Vec<_>>().join("\n") + "\n";
-    let room = limit::FOLDER_BYTES + entries.len() * 100 + 1;
-    let answer = git.call(["cat-file", "--batch"]).stdin(ids).output_limit(room as u64).read().await?;
-    let mut rest = answer.as_slice();
+    let own = format!("{environment}/");
     let mut files = Files::new();
     let mut problems = Vec::new();
+    let mut total = 0;
     for entry in entries {
-        let content = next_blob(&mut rest, entry).ok_or_else(|| unexpected("cat-file", &entry.object))?;
-        let own = format!("{environment}/");
+        let content = match git.object(&entry.object, limit::FILE_BYTES as u64).await? {
+            Object::Whole { content, .. } => content,
+            Object::Missing => return Err(unexpected("cat-file", &entry.object).into()),
+            Object::TooLarge(size) => {
+                let why = format!("it has {size} bytes; at most {} are read", limit::FILE_BYTES);
+                problems.push(refusal(&entry.path, why));
+                continue;
+            }
+        };
+        total += content.len();
+        if total > limit::FOLDER_BYTES {
+            let why = format!("it has more than {} bytes", limit::FOLDER_BYTES);
+            problems.push(refusal(environment.as_str(), why));
+            break;
+        }
         let name = entry.path.strip_prefix(&own).unwrap_or(&entry.path).to_owned();
-        match String::from_utf8(content.to_vec()) {
+        match String::from_utf8(content) {
             Ok(text) => {
                 files.insert(name, text);
             }
             Err(_) => problems.push(refusal(&entry.path, "it is not UTF-8 text")),
         }
     }
+    problems.truncate(50);
     if problems.is_empty() { Ok(files) } else { Err(DeployError::Refused(problems)) }
-}
-
-/// Takes `<id> blob <size>LF<content>LF` of `git cat-file --batch` off the front.
-fn next_blob<'a>(rest: &mut &'a [u8], entry: &Entry) -> Option<&'a [u8]> {
-    let end = rest.iter().position(|byte| *byte == b'\n')?;
-    let header = std::str::from_utf8(&rest[..end]).ok()?;
-    let size: usize = header.strip_prefix(&entry.object)?.strip_prefix(" blob ")?.parse().ok()?;
-    let content = rest.get(end + 1..end + 1 + size)?;
-    *rest = rest.get(end + 2 + size..)?;
-    Some(content)
 }

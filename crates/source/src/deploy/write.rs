@@ -8,7 +8,7 @@ use naru_model::manifest::{self, Files};
 use naru_model::workload::{EnvironmentSpec, Value};
 use naru_model::{CommitId, ConfigurationVersion, EnvironmentName, ReleaseNumber, RevisionNumber};
 
-use super::objects::{CommitText, NARU};
+use super::objects::{Import, NARU, NewCommit};
 use super::read::read_render;
 use super::{DeployError, DeployRepository, LEFT_AT, MAIN, References, Result, trailer};
 use crate::git::{GitError, ReferenceUpdate};
@@ -163,21 +163,26 @@ impl DeployRepository {
     async fn commit(&self, next: Next<'_>, changed: bool) -> Result<CommitId> {
         let environment = next.environment;
         let (head, render_before) = (next.from.main.as_ref(), next.from.render(environment));
-        let objects = self.store(&[next.files, next.render]).await?;
-        let (tree, root, before) = tokio::try_join!(
-            self.folder(next.render, &objects),
-            async {
-                let folder = self.folder(next.files, &objects).await?;
-                self.root_with(head, environment, &folder).await
-            },
-            self.count_revisions(head, environment),
-        )?;
-        let text = CommitText { author: NARU, message: format!("Render {environment}\n") };
-        let render = self.commit_object(&tree, render_before, text).await?;
-        let author = next.message.author.as_deref().map_or(NARU.to_owned(), plain_name);
+        let mut import = Import::begin(&self.git, &self.instance, self.clock.now())?;
+        let render = NewCommit {
+            parent: render_before,
+            folder: None,
+            files: next.render,
+            author: NARU.to_owned(),
+            message: format!("Render {environment}\n"),
+        };
+        let (render, before) =
+            tokio::try_join!(import.commit(render), self.count_revisions(head, environment))?;
         let number = RevisionNumber(before + u32::from(changed));
-        let text = CommitText { author: &author, message: commit_message(&next, &render, number) };
-        let commit = self.commit_object(&root, head, text).await?;
+        let commit = NewCommit {
+            parent: head,
+            folder: Some(environment),
+            files: next.files,
+            author: next.message.author.as_deref().map_or(NARU.to_owned(), plain_name),
+            message: commit_message(&next, &render, number),
+        };
+        let commit = import.commit(commit).await?;
+        import.end().await?;
 
         let move_to = |name: &str, old: Option<&CommitId>, new: &CommitId| ReferenceUpdate {
             name: name.to_owned(),

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use naru_model::effect::observed;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 use super::{Git, GitError, Result};
 
@@ -20,6 +21,10 @@ const TIME_LIMIT: Duration = Duration::from_mins(1);
 const OUTPUT_LIMIT_BYTES: u64 = 64 << 20;
 /// How much of standard error is kept: its end, where git says what went wrong.
 const SAID_LIMIT_BYTES: usize = 8 << 10;
+/// The longest line in a conversation.
+const LINE_LIMIT_BYTES: u64 = 64 << 10;
+/// How long a process that stopped answering may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The environment variables that a caller may hand to git, beyond the fixed ones.
@@ -234,7 +239,87 @@ impl Drop for Running {
     }
 }
 
+/// A git process that is asked one thing after the other. Dropping it kills the process.
+pub(crate) struct Conversation {
+    command: &'static str,
+    running: Running,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    said: JoinHandle<String>,
+}
+
+impl Conversation {
+    /// Says something and waits for nothing.
+    pub(crate) async fn say(&mut self, bytes: &[u8]) -> Result<()> {
+        match tokio::time::timeout(TIME_LIMIT, self.stdin.write_all(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(self.broken().await),
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    /// The next line that it prints, without its end.
+    pub(crate) async fn line(&mut self) -> Result<String> {
+        let mut line = Vec::new();
+        let mut bounded = (&mut self.stdout).take(LINE_LIMIT_BYTES);
+        match tokio::time::timeout(TIME_LIMIT, bounded.read_until(b'\n', &mut line)).await {
+            Ok(Ok(_)) if line.pop_if(|byte| *byte == b'\n').is_some() => {
+                Ok(String::from_utf8_lossy(&line).into_owned())
+            }
+            Ok(_) => Err(self.broken().await),
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    /// The next so many bytes that it prints.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        match tokio::time::timeout(TIME_LIMIT, self.stdout.read_exact(&mut bytes)).await {
+            Ok(Ok(_)) => Ok(bytes),
+            Ok(Err(_)) => Err(self.broken().await),
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    /// Says nothing more and waits until it has ended well.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        drop(self.stdin);
+        let status = tokio::time::timeout(TIME_LIMIT, self.running.wait()).await.map_err(|_| {
+            GitError::TimedOut { command: self.command.to_owned(), seconds: TIME_LIMIT.as_secs() }
+        })??;
+        if status.success() {
+            return Ok(());
+        }
+        let said = self.said.await.unwrap_or_default();
+        Err(GitError::Failed { command: self.command.to_owned(), code: status.code(), said })
+    }
+
+    /// Why it stopped answering.
+    async fn broken(&mut self) -> GitError {
+        let ended = tokio::time::timeout(LAST_WORDS, self.running.wait()).await;
+        let code = ended.ok().and_then(Result::ok).and_then(|status| status.code());
+        let said = tokio::time::timeout(LAST_WORDS, &mut self.said).await;
+        let said = said.ok().and_then(std::result::Result::ok).unwrap_or_default();
+        GitError::Failed { command: self.command.to_owned(), code, said }
+    }
+
+    fn timed_out(&self) -> GitError {
+        GitError::TimedOut { command: self.command.to_owned(), seconds: TIME_LIMIT.as_secs() }
+    }
+}
+
 impl Git {
+    /// Starts a process that is asked one thing after the other.
+    pub(crate) fn converse(&self, command: &'static str, arguments: &[&str]) -> Result<Conversation> {
+        let arguments: Vec<OsString> =
+            std::iter::once(command).chain(arguments.iter().copied()).map(OsString::from).collect();
+        let mut running = self.spawn(&arguments, &[])?;
+        let (stdin, stdout, stderr) = running.take_pipes();
+        let said = tokio::spawn(read_tail(stderr));
+        let stdout = BufReader::with_capacity(64 << 10, stdout);
+        Ok(Conversation { command, running, stdin, stdout, said })
+    }
+
     /// Starts git with three pipes, in a process group of its own.
     pub(crate) fn spawn(
         &self,

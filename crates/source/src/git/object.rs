@@ -1,13 +1,22 @@
-//! Reading commits, folders and files.
+//! Reading commits, folders and files: one process answers all looks of an operation.
 
 use std::fmt;
+use std::sync::Arc;
 
 use naru_model::CommitId;
+use tokio::sync::Mutex;
 
-use super::{Git, GitError, Result};
+use super::{Conversation, Git, GitError, Result};
 
-/// The most entries of a listing.
+/// The most bytes of folders in one listing.
 const LISTING_LIMIT_BYTES: u64 = 32 << 20;
+/// The largest commit whose text is skipped over.
+const COMMIT_LIMIT_BYTES: u64 = 16 << 20;
+/// Bytes of a SHA-1 object id.
+const ID_BYTES: usize = 20;
+
+/// The process that answers, once there was a question.
+pub(super) type Reader = Arc<Mutex<Option<Conversation>>>;
 
 /// What an entry of a folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,13 +34,13 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    fn from_mode(mode: &str) -> Option<Self> {
+    fn from_mode(mode: &[u8]) -> Option<Self> {
         match mode {
-            "100644" | "100664" => Some(Self::File),
-            "100755" => Some(Self::Executable),
-            "120000" => Some(Self::Link),
-            "040000" => Some(Self::Folder),
-            "160000" => Some(Self::Submodule),
+            b"100644" | b"100664" => Some(Self::File),
+            b"100755" => Some(Self::Executable),
+            b"120000" => Some(Self::Link),
+            b"40000" => Some(Self::Folder),
+            b"160000" => Some(Self::Submodule),
             _ => None,
         }
     }
@@ -56,43 +65,75 @@ pub struct Entry {
     pub kind: EntryKind,
     /// The object's id: 40 lower-case hexadecimal characters.
     pub object: String,
-    /// Its size in bytes; 0 for folders and submodules.
-    pub size_bytes: u64,
     /// Its path from the repository's root. Bytes that are no UTF-8 are replaced.
     pub path: String,
 }
 
+/// An object by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// There is none of that name.
+    Missing,
+    /// It has this many bytes, more than were asked for.
+    TooLarge(u64),
+    /// It is this.
+    Whole {
+        /// Its id.
+        id: String,
+        /// `blob`, `tree`, `commit` or `tag`.
+        kind: String,
+        /// All of it.
+        content: Vec<u8>,
+    },
+}
+
 impl Git {
+    /// An object by a name that git knows: an id, `<commit>:<path>`, a reference. Names are never taken for options.
+    pub async fn object(&self, name: &str, limit_bytes: u64) -> Result<Object> {
+        if name.contains(|c: char| c.is_control()) {
+            return Err(GitError::Refused(name.chars().take(200).collect()));
+        }
+        let mut reader = self.objects.lock().await;
+        // Taken while it is asked: a question that is not answered to its end leaves no half-read process behind.
+        let mut asked = match reader.take() {
+            Some(asked) => asked,
+            None => self.converse("cat-file", &["--batch"])?,
+        };
+        let found = ask(&mut asked, name, limit_bytes).await?;
+        if !matches!(found, Object::TooLarge(_)) {
+            *reader = Some(asked);
+        }
+        Ok(found)
+    }
+
     /// The commit that a revision expression such as `refs/heads/main` or an id leads to; `None` when there is none.
     pub async fn rev_parse(&self, revision: &str) -> Result<Option<CommitId>> {
-        if revision.is_empty() || revision.starts_with('-') || revision.contains(|c: char| c.is_control()) {
+        if revision.is_empty() || revision.starts_with('-') {
             return Err(GitError::Refused(revision.to_owned()));
         }
-        let wanted = format!("{revision}^{{commit}}");
-        let output =
-            self.call(["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]).output().await?;
-        // Exit code 1 is "no such revision"; 128 also stands for objects that are missing or no commits.
-        match output.code {
-            Some(0) => Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok()),
-            Some(1 | 128) => Ok(None),
-            _ => output.success("rev-parse").map(|_| None),
+        match self.object(&format!("{revision}^{{commit}}"), COMMIT_LIMIT_BYTES).await? {
+            Object::Whole { id, .. } => Ok(id.parse().ok()),
+            Object::Missing => Ok(None),
+            Object::TooLarge(_) => {
+                Err(GitError::TooLarge { what: revision.to_owned(), limit_bytes: COMMIT_LIMIT_BYTES })
+            }
         }
     }
 
     /// The content of a file; `None` when the commit has none of that name. Links are refused, never followed.
     pub async fn cat_file(&self, commit: &CommitId, path: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
         check_path(path)?;
-        let arguments = ["ls-tree", "-z", "-l", "--full-tree", commit.as_str(), "--", path];
-        let listing = parse_listing(&self.call(arguments).output_limit(64 << 10).read().await?)?;
+        let folder = path.rsplit_once('/').map(|(folder, _)| folder);
+        let listing = self.ls_tree(commit, folder, false).await?;
         let Some(entry) = listing.into_iter().find(|entry| entry.path == path) else { return Ok(None) };
         if !matches!(entry.kind, EntryKind::File | EntryKind::Executable) {
             return Err(GitError::NotAFile { path: path.to_owned(), kind: entry.kind });
         }
-        if entry.size_bytes > limit_bytes {
-            return Err(GitError::TooLarge { what: path.to_owned(), limit_bytes });
+        match self.object(&entry.object, limit_bytes).await? {
+            Object::Whole { content, .. } => Ok(Some(content)),
+            Object::TooLarge(_) => Err(GitError::TooLarge { what: path.to_owned(), limit_bytes }),
+            Object::Missing => Err(unreadable(&entry.object)),
         }
-        let content = self.call(["cat-file", "blob", &entry.object]).output_limit(limit_bytes).read().await?;
-        Ok(Some(content))
     }
 
     /// The entries of a folder (the root when `None`); with `recursive` every file below it instead of its folders.
@@ -103,23 +144,61 @@ impl Git {
         folder: Option<&str>,
         recursive: bool,
     ) -> Result<Vec<Entry>> {
-        let mut arguments = vec!["ls-tree", "-z", "-l", "--full-tree"];
-        if recursive {
-            arguments.push("-r");
-        }
-        arguments.extend([commit.as_str(), "--"]);
-        let inside = match folder {
+        let (name, prefix) = match folder {
             Some(folder) => {
                 check_path(folder)?;
-                format!("{folder}/")
+                (format!("{commit}:{folder}"), format!("{folder}/"))
             }
-            None => String::new(),
+            None => (format!("{commit}^{{tree}}"), String::new()),
         };
-        if !inside.is_empty() {
-            arguments.push(&inside);
+        let mut room = LISTING_LIMIT_BYTES;
+        let mut listing = Vec::new();
+        let mut ahead: Vec<Entry> = self.entries(&name, &prefix, &mut room).await?.unwrap_or_default();
+        ahead.reverse();
+        while let Some(entry) = ahead.pop() {
+            if recursive && entry.kind == EntryKind::Folder {
+                let prefix = format!("{}/", entry.path);
+                let below = self.entries(&entry.object, &prefix, &mut room).await?;
+                let below = below.ok_or_else(|| unreadable(&entry.object))?;
+                ahead.extend(below.into_iter().rev());
+            } else {
+                listing.push(entry);
+            }
         }
-        parse_listing(&self.call(arguments).output_limit(LISTING_LIMIT_BYTES).read().await?)
+        Ok(listing)
     }
+
+    /// The entries of one folder; `None` when there is no folder of that name.
+    async fn entries(&self, name: &str, prefix: &str, room: &mut u64) -> Result<Option<Vec<Entry>>> {
+        match self.object(name, *room).await? {
+            Object::Whole { kind, content, id } if kind == "tree" => {
+                *room = room.saturating_sub(content.len() as u64);
+                parse_folder(&content, prefix).map(Some).ok_or_else(|| unreadable(&id))
+            }
+            Object::Whole { .. } | Object::Missing => Ok(None),
+            Object::TooLarge(_) => {
+                Err(GitError::TooLarge { what: "a listing".into(), limit_bytes: LISTING_LIMIT_BYTES })
+            }
+        }
+    }
+}
+
+async fn ask(reader: &mut Conversation, name: &str, limit_bytes: u64) -> Result<Object> {
+    reader.say(format!("{name}\n").as_bytes()).await?;
+    let header = reader.line().await?;
+    let mut words = header.rsplitn(3, ' ');
+    let (Some(size), Some(kind), Some(id)) = (words.next(), words.next(), words.next()) else {
+        return Ok(Object::Missing);
+    };
+    // `<name> missing`, `<name> ambiguous`; a name may have spaces, a size is a number.
+    let Ok(size) = size.parse::<u64>() else { return Ok(Object::Missing) };
+    if size > limit_bytes {
+        return Ok(Object::TooLarge(size));
+    }
+    let room = usize::try_from(size).map_err(|_| unreadable(id))?;
+    let content = reader.bytes(room).await?;
+    reader.bytes(1).await?; // the line feed after it
+    Ok(Object::Whole { id: id.to_owned(), kind: kind.to_owned(), content })
 }
 
 /// Accepts relative paths of plain components.
@@ -132,35 +211,30 @@ fn check_path(path: &str) -> Result<()> {
     }
 }
 
-/// Reads `<mode> <type> <id> <size>TAB<path>NUL` of `git ls-tree -z -l`.
-fn parse_listing(listing: &[u8]) -> Result<Vec<Entry>> {
-    let entries = listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
-    entries
-        .map(|entry| {
-            let text = String::from_utf8_lossy(entry);
-            parse_entry(&text).ok_or_else(|| GitError::Failed {
-                command: "ls-tree".into(),
-                code: Some(0),
-                said: format!(
-                    "an entry that cannot be read: {:?}",
-                    text.chars().take(200).collect::<String>()
-                ),
-            })
-        })
-        .collect()
+/// Reads the entries of a tree object: `<mode> <name>NUL<20 bytes of id>` each.
+fn parse_folder(mut tree: &[u8], prefix: &str) -> Option<Vec<Entry>> {
+    let mut entries = Vec::new();
+    while !tree.is_empty() {
+        let space = tree.iter().position(|byte| *byte == b' ')?;
+        let end = tree.iter().position(|byte| *byte == 0)?;
+        let (mode, name) = (&tree[..space], tree.get(space + 1..end)?);
+        let id = tree.get(end + 1..end + 1 + ID_BYTES)?;
+        entries.push(Entry {
+            kind: EntryKind::from_mode(mode)?,
+            object: hex::encode(id),
+            path: format!("{prefix}{}", String::from_utf8_lossy(name)),
+        });
+        tree = &tree[end + 1 + ID_BYTES..];
+    }
+    Some(entries)
 }
 
-fn parse_entry(text: &str) -> Option<Entry> {
-    let (facts, path) = text.split_once('\t')?;
-    let mut facts = facts.split_ascii_whitespace();
-    let kind = EntryKind::from_mode(facts.next()?)?;
-    let (_, object, size) = (facts.next()?, facts.next()?, facts.next()?);
-    Some(Entry {
-        kind,
-        object: object.to_owned(),
-        size_bytes: size.parse().unwrap_or(0),
-        path: path.to_owned(),
-    })
+fn unreadable(object: &str) -> GitError {
+    GitError::Failed {
+        command: "cat-file".into(),
+        code: Some(0),
+        said: format!("object {object} cannot be read"),
+    }
 }
 
 #[cfg(test)]
@@ -168,21 +242,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listings_are_read() {
-        let listing = b"100644 blob 1111111111111111111111111111111111111111      12\tnaru.yaml\0\
-            120000 blob 2222222222222222222222222222222222222222       4\ta\tb\nc\0\
-            040000 tree 3333333333333333333333333333333333333333       -\tdocs\0";
-        let entries = parse_listing(listing).unwrap();
-        let seen: Vec<_> = entries.iter().map(|e| (e.kind, e.size_bytes, e.path.as_str())).collect();
+    fn folders_are_read() {
+        let mut tree = Vec::new();
+        for (entry, byte) in [("100644 naru.yaml", 0x11), ("120000 a\tb\nc", 0x22), ("40000 docs", 0x33)] {
+            tree.extend_from_slice(entry.as_bytes());
+            tree.push(0);
+            tree.extend_from_slice(&[byte; 20]);
+        }
+        let entries = parse_folder(&tree, "x/").unwrap();
+        let seen: Vec<_> = entries.iter().map(|e| (e.kind, &e.object[..4], e.path.as_str())).collect();
         assert_eq!(
             seen,
             [
-                (EntryKind::File, 12, "naru.yaml"),
-                (EntryKind::Link, 4, "a\tb\nc"),
-                (EntryKind::Folder, 0, "docs")
+                (EntryKind::File, "1111", "x/naru.yaml"),
+                (EntryKind::Link, "2222", "x/a\tb\nc"),
+                (EntryKind::Folder, "3333", "x/docs")
             ]
         );
-        assert!(parse_listing(b"nonsense\0").is_err());
+        assert!(parse_folder(&tree[..30], "").is_none());
+        assert!(parse_folder(b"nonsense", "").is_none());
     }
 
     #[test]

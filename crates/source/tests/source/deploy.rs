@@ -316,6 +316,26 @@ async fn a_removed_folder_is_told_from_one_that_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn notes_with_difficult_names_and_other_folders_survive_a_render() {
+    let (data, repository) = repository().await;
+    deploy(&repository, 1).await;
+    let clone = clone(&data, &repository).await;
+    let note = "on \"call\" \\ 나루.md";
+    std::fs::write(clone.path().join("production").join(note), "ask Mina\n").unwrap();
+    std::fs::write(clone.path().join(note), "a note\n").unwrap();
+    commit_and_push(clone.path(), "Take notes").await.unwrap();
+    let made = deploy(&repository, 2).await;
+    let files = repository.read_environment(&made.head, &production()).await.unwrap().unwrap();
+    assert_eq!(files.get(note).map(String::as_str), Some("ask Mina\n"));
+    let kept = repository.git().cat_file(&made.head, note, 100).await.unwrap();
+    assert_eq!(kept.as_deref(), Some(b"a note\n".as_slice()));
+    repository.git().fsck().await.unwrap();
+    let references = repository.git().references("refs/").await.unwrap();
+    let names: Vec<&str> = references.iter().map(|reference| reference.name.as_str()).collect();
+    assert_eq!(names, ["refs/heads/main", "refs/naru/main", "refs/naru/render/production"]);
+}
+
+#[tokio::test]
 async fn a_branch_rewritten_emptied_or_deleted_behind_narus_back_is_never_an_empty_one() {
     let (_data, repository) = repository().await;
     let first = deploy(&repository, 1).await.head;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use naru_model::route::{Route, RouteTable};
+use naru_model::route::{Route, RouteTable, Sticky};
 
 /// Routes in one table.
 const ROUTES_MAX: usize = 1_024;
@@ -20,6 +20,9 @@ pub enum TableError {
     /// A prefix that does not start with a slash, or has a query, a control character or a dot segment.
     #[error("path {0:?} is not a plain prefix starting with a slash")]
     Path(String),
+    /// A header that visitors are to be told apart by, and that no request can have.
+    #[error("{0:?} is not the name of a header")]
+    Header(String),
     /// The same host and path twice.
     #[error("{0}{1} is named twice")]
     Twice(String, String),
@@ -62,6 +65,11 @@ fn check_route(route: &Route) -> Result<(), TableError> {
     }
     if !is_path(&route.path) {
         return Err(TableError::Path(route.path.chars().take(100).collect()));
+    }
+    if let Some(Sticky::Header(name)) = &route.sticky
+        && http::HeaderName::try_from(name).is_err()
+    {
+        return Err(TableError::Header(name.chars().take(100).collect()));
     }
     if route.backends.len() > BACKENDS_MAX {
         return Err(TableError::TooMany(route.backends.len(), "backends on one route", BACKENDS_MAX));

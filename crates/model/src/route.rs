@@ -36,8 +36,27 @@ pub struct Route {
     pub service: ServiceName,
     /// What happens to a request.
     pub mode: RouteMode,
-    /// Where requests go.
+    /// Where requests go. The backends of one revision stand together.
     pub backends: Vec<Backend>,
+    /// How a visitor stays with a revision while several have the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+}
+
+/// How a visitor stays with a revision: each has a place between 0 and 9,999, and the revisions divide the places
+/// among them by weight, in the order of the backends. While the first revision's share grows, who came to it stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sticky {
+    /// The place is drawn and kept in the session cookie [`Sticky::COOKIE`].
+    Cookie,
+    /// The place follows from the value of this request header; a request without it gets any revision.
+    Header(String),
+}
+
+impl Sticky {
+    /// The cookie that keeps a visitor's place.
+    pub const COOKIE: &str = "naru-place";
 }
 
 /// What happens to a request that matches.
@@ -70,6 +89,36 @@ pub struct TrafficSeen {
     pub applied: Option<AppliedTable>,
     /// Requests, upgraded connections included, that are under way per replica; replicas with none are absent.
     pub in_flight: Vec<InFlight>,
+    /// Since when `figures` count; another instant means that they began anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counting_since: Option<Timestamp>,
+    /// What has come of requests since then, per service and revision; what never had a request is absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<RevisionFigures>,
+}
+
+/// What came of requests to the replicas of one service at one revision. The numbers only grow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionFigures {
+    /// The service.
+    pub service: ServiceName,
+    /// The revision that the table named for the replica.
+    pub revision: RevisionNumber,
+    /// Requests that came to an end.
+    pub requests: u64,
+    /// Those of them that failed: answered with 500 or above, broken off by the replica, or never answered.
+    pub errors: u64,
+    /// How long they took, to the last byte of the answer; upgraded connections are left out. Shortest first.
+    pub latency: Vec<LatencyBucket>,
+}
+
+/// How many requests took at most so long, and longer than the bucket before allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyBucket {
+    /// The upper bound in milliseconds; `None` for the last, which has none.
+    pub below_ms: Option<u64>,
+    /// How many requests.
+    pub requests: u64,
 }
 
 /// The table that is in force.
@@ -90,4 +139,18 @@ pub struct InFlight {
     pub replica: ReplicaKey,
     /// How many requests.
     pub requests: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_kept_is_read() {
+        let kept = r#"{"host":"a.test","path":"/","service":"web","mode":"serve","backends":[]}"#;
+        let route: Route = serde_json::from_str(kept).unwrap();
+        assert_eq!(serde_json::to_string(&route).unwrap(), kept, "its table keeps its digest");
+        let seen: TrafficSeen = serde_json::from_str(r#"{"applied":null,"in_flight":[]}"#).unwrap();
+        assert_eq!(seen, TrafficSeen::default());
+    }
 }

@@ -9,11 +9,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::HeaderMap;
 use naru_model::EnvironmentKey;
 use naru_model::route::RouteMode;
 use tokio::time::Instant;
 
 use super::Edge;
+use super::head::bytes_of;
 use super::page::Failure;
 use super::record::Record;
 use super::routing::{Entry, Ticket, Tried};
@@ -30,20 +32,20 @@ impl Edge {
         &self,
         host: &str,
         path: &str,
-        head_bytes: usize,
+        headers: &HeaderMap,
         tried: Tried,
         record: &mut Record,
     ) -> Result<Ticket, Failure> {
-        let entry = match self.look_up(host, path, tried, record)? {
+        let entry = match self.look_up(host, path, headers, tried, record)? {
             Found::Replica(ticket) => return Ok(ticket),
             Found::Held(entry) => entry,
         };
-        let _place = self.waiting.enter(&entry.environment, head_bytes).ok_or(Failure::HoldFull)?;
+        let _place = self.waiting.enter(&entry.environment, bytes_of(headers)).ok_or(Failure::HoldFull)?;
         let deadline = Instant::now() + self.limits.hold;
         let mut changes = self.changed.subscribe();
         loop {
             // Subscribed before looking: a table that comes in between is seen by one or the other.
-            if let Found::Replica(ticket) = self.look_up(host, path, tried, record)? {
+            if let Found::Replica(ticket) = self.look_up(host, path, headers, tried, record)? {
                 return Ok(ticket);
             }
             match tokio::time::timeout_at(deadline, changes.changed()).await {
@@ -53,7 +55,14 @@ impl Edge {
         }
     }
 
-    fn look_up(&self, host: &str, path: &str, tried: Tried, record: &mut Record) -> Result<Found, Failure> {
+    fn look_up(
+        &self,
+        host: &str,
+        path: &str,
+        headers: &HeaderMap,
+        tried: Tried,
+        record: &mut Record,
+    ) -> Result<Found, Failure> {
         loop {
             let routing = self.routing.load();
             let entry = routing.find(host, path).ok_or(Failure::NoRoute)?;
@@ -61,7 +70,7 @@ impl Edge {
                 record.on_route(entry);
                 return Ok(Found::Held(Arc::clone(entry)));
             }
-            let Some(ticket) = entry.take(tried) else {
+            let Some(ticket) = entry.take(tried, headers) else {
                 record.on_route(entry);
                 return Err(Failure::NoReplica);
             };

@@ -237,7 +237,7 @@ impl Body for ReplyBody {
             (Poll::Ready(Some(Ok(frame))), Some(record)) => {
                 record.sent(frame.data_ref().map_or(0, Bytes::len));
             }
-            (Poll::Ready(Some(Err(_))), Some(record)) => record.broken(),
+            (Poll::Ready(Some(Err(_))), Some(record)) => record.lost(),
             _ => {}
         }
         polled

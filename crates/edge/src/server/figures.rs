@@ -14,6 +14,7 @@ pub const LATENCY_BOUNDS_MS: [u64; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     status: [AtomicU64; 5],
+    broken: AtomicU64,
     cancelled: AtomicU64,
     started: AtomicU64,
     ended: AtomicU64,
@@ -27,6 +28,8 @@ pub(super) struct Figures {
 pub(super) struct Outcome {
     /// `None`: the client left before there was an answer.
     pub(super) status: Option<u16>,
+    /// The replica broke off in the middle of its answer.
+    pub(super) broken: bool,
     pub(super) took: Duration,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
@@ -42,19 +45,29 @@ impl Figures {
             Some(status) => {
                 let class = usize::from(status / 100).clamp(1, 5) - 1;
                 self.status[class].fetch_add(1, Ordering::Relaxed);
+                if outcome.broken && status < 500 {
+                    self.broken.fetch_add(1, Ordering::Relaxed);
+                }
             }
             None => {
                 self.cancelled.fetch_add(1, Ordering::Relaxed);
             }
         }
-        let millis = u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX);
-        let bucket =
-            LATENCY_BOUNDS_MS.iter().position(|&bound| millis < bound).unwrap_or(LATENCY_BOUNDS_MS.len());
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        // How long a WebSocket stayed open says nothing about how quickly a replica answers.
+        if outcome.status.is_none_or(|status| status >= 200) {
+            self.took(outcome.took);
+        }
         self.bytes_in.fetch_add(outcome.bytes_in, Ordering::Relaxed);
         self.bytes_out.fetch_add(outcome.bytes_out, Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn took(&self, took: Duration) {
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let bucket =
+            LATENCY_BOUNDS_MS.iter().position(|&bound| millis < bound).unwrap_or(LATENCY_BOUNDS_MS.len());
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn read(&self) -> Counts {
@@ -66,6 +79,7 @@ impl Figures {
             status_3xx: load(&self.status[2]),
             status_4xx: load(&self.status[3]),
             status_5xx: load(&self.status[4]),
+            broken: load(&self.broken),
             cancelled: load(&self.cancelled),
             in_flight: load(&self.started).saturating_sub(ended),
             latency_counts: self.buckets.iter().map(load).collect(),
@@ -89,11 +103,14 @@ pub struct Counts {
     pub status_4xx: u64,
     /// Answers 500 to 599.
     pub status_5xx: u64,
+    /// Answers below 500 that the replica broke off; they are counted under their status, too.
+    #[serde(default)]
+    pub broken: u64,
     /// Requests whose client left before there was an answer.
     pub cancelled: u64,
     /// Requests under way.
     pub in_flight: u64,
-    /// Ended requests per bucket of [`LATENCY_BOUNDS_MS`]; not cumulative.
+    /// Ended requests per bucket of [`LATENCY_BOUNDS_MS`], without upgraded connections; not cumulative.
     pub latency_counts: Vec<u64>,
     /// Sum of all durations in microseconds.
     pub latency_sum_us: u64,
@@ -101,6 +118,15 @@ pub struct Counts {
     pub bytes_in: u64,
     /// Bytes of answers' bodies.
     pub bytes_out: u64,
+}
+
+impl Counts {
+    /// Requests that came to an end, and those of them that failed.
+    pub(super) fn ended_and_failed(&self) -> (u64, u64) {
+        let answered =
+            self.status_1xx + self.status_2xx + self.status_3xx + self.status_4xx + self.status_5xx;
+        (answered + self.cancelled, self.status_5xx + self.broken)
+    }
 }
 
 /// The counters of one route and revision.

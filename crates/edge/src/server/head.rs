@@ -73,6 +73,11 @@ fn without_port(text: &str) -> Option<&str> {
     port_is_fine.then_some(name)
 }
 
+/// What the header fields take in a message.
+pub(super) fn bytes_of(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
 /// Refuses methods and framing that are not carried on. What hyper refuses itself is not repeated here.
 pub(super) fn check(head: &request::Parts, ambiguous_framing: bool) -> Result<(), Refusal> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {

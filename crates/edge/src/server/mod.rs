@@ -13,6 +13,7 @@ mod page;
 mod proxy;
 mod record;
 mod routing;
+mod sticky;
 mod tables;
 mod upgrade;
 mod wire;
@@ -26,7 +27,7 @@ use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use naru_model::{Clock, EnvironmentKey, RevisionNumber};
+use naru_model::{Clock, EnvironmentKey, RevisionNumber, Timestamp};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -61,6 +62,8 @@ pub struct EdgeConfig {
 pub struct Edge {
     limits: Arc<Limits>,
     clock: Arc<dyn Clock>,
+    /// Since when figures are counted.
+    started_at: Timestamp,
     access: AccessSink,
     workers: usize,
     routing: ArcSwap<Routing>,
@@ -91,6 +94,7 @@ impl Edge {
             slots: Arc::new(Semaphore::new(limits.connections)),
             waiting: WaitingRoom::new(&limits),
             limits: Arc::new(limits),
+            started_at: clock.now(),
             clock,
             access: AccessSink::open(access)?,
             workers: workers.max(1),

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -17,6 +17,7 @@ use super::head::{self, Origin, X_REQUEST_ID};
 use super::page::{self, Failure, Manner};
 use super::record::Record;
 use super::routing::{Ticket, Tried};
+use super::sticky::Place;
 use super::upgrade;
 use super::wire::Signals;
 
@@ -75,6 +76,8 @@ struct Carried {
     lease: Lease,
     /// The client's half, when it asked for another protocol.
     upgrade: Option<hyper::upgrade::OnUpgrade>,
+    /// The place that the visitor was given.
+    given: Option<Place>,
 }
 
 async fn carry(
@@ -86,13 +89,12 @@ async fn carry(
     head::check(&parts, client.signals.is_ambiguous()).map_err(Failure::Refused)?;
     let host = head::host_of(&parts).map_err(Failure::Refused)?.into_owned();
     let path = parts.uri.clone();
-    let head_bytes = bytes_of(&parts.headers);
-    if head_bytes > client.edge.limits.head_bytes {
+    if head::bytes_of(&parts.headers) > client.edge.limits.head_bytes {
         return Err(Failure::HeadTooLarge);
     }
 
     let mut tried = Tried::default();
-    let ticket = client.edge.admit(&host, path.path(), head_bytes, tried, record).await?;
+    let ticket = client.edge.admit(&host, path.path(), &parts.headers, tried, record).await?;
 
     let has_body = !body.is_end_stream();
     let chunked = has_body && body.size_hint().exact().is_none();
@@ -102,15 +104,8 @@ async fn carry(
     head::to_replica(&mut parts, &client.origin, &record.request_id, protocol, chunked);
     let (body, upload, gate) = outgoing_body(client, &parts, body, has_body);
 
-    let mut attempt = Attempt {
-        client,
-        host: &host,
-        path: path.path(),
-        head_bytes,
-        upload,
-        gate,
-        upgrade_wanted: wants_upgrade,
-    };
+    let mut attempt =
+        Attempt { client, host: &host, path: path.path(), upload, gate, upgrade_wanted: wants_upgrade };
     let (response, ticket, sender) = attempt.send(parts, body, ticket, &mut tried, record).await?;
     let lease = Lease {
         sender: Some(sender),
@@ -119,11 +114,7 @@ async fn carry(
         worker: client.worker,
         limits: Arc::clone(&client.edge.limits),
     };
-    Ok(Carried { response, lease, upgrade })
-}
-
-fn bytes_of(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+    Ok(Carried { response, lease, upgrade, given: ticket.given })
 }
 
 /// The body as the replica gets it, the channel that tells how far it is, and the gate of `Expect: 100-continue`.
@@ -157,7 +148,6 @@ struct Attempt<'a> {
     client: &'a Arc<Client>,
     host: &'a str,
     path: &'a str,
-    head_bytes: usize,
     upload: Option<Arc<Upload>>,
     gate: Option<oneshot::Sender<bool>>,
     upgrade_wanted: bool,
@@ -197,7 +187,7 @@ impl Attempt<'_> {
             tried.add(ticket.choice);
             retries += 1;
             let edge = &self.client.edge;
-            ticket = match edge.admit(self.host, self.path, self.head_bytes, *tried, record).await {
+            ticket = match edge.admit(self.host, self.path, copy.headers(), *tried, record).await {
                 Ok(ticket) => ticket,
                 // There was a replica, and it failed: that is the more telling of the two.
                 Err(Failure::NoReplica) => return Err(failure),
@@ -328,7 +318,7 @@ fn send_once(slot: &std::sync::Mutex<Option<oneshot::Sender<bool>>>, wanted: boo
 
 impl Carried {
     fn into_response(self, mut record: Record, client: &Arc<Client>) -> Response<ReplyBody> {
-        let Self { mut response, lease, upgrade } = self;
+        let Self { mut response, lease, upgrade, given } = self;
         let status = response.status();
         let protocol = response.headers().get(header::UPGRADE).cloned();
         let trailers = response.headers().get(header::TRAILER).cloned();
@@ -337,6 +327,9 @@ impl Carried {
             response.headers_mut().insert(header::TRAILER, trailers);
         }
         response.headers_mut().insert(X_REQUEST_ID.clone(), record.request_id.clone());
+        if let Some(place) = given {
+            place.tell(response.headers_mut());
+        }
         record.answered(status);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             if let (Some(ours), Some(protocol)) = (upgrade, protocol) {

@@ -25,6 +25,7 @@ pub(super) struct Record {
     bytes_in: u64,
     bytes_out: u64,
     broken: bool,
+    lost: bool,
 }
 
 impl Record {
@@ -50,6 +51,7 @@ impl Record {
             bytes_in: 0,
             bytes_out: 0,
             broken: false,
+            lost: false,
         }
     }
 
@@ -71,6 +73,7 @@ impl Record {
         if let Some((entry, Some(choice))) = self.route.take() {
             entry.choices[choice].figures.end(&Outcome {
                 status: Some(502),
+                broken: false,
                 took: self.started.elapsed(),
                 bytes_in: 0,
                 bytes_out: 0,
@@ -97,13 +100,24 @@ impl Record {
     pub(super) fn broken(&mut self) {
         self.broken = true;
     }
+
+    /// The replica broke off in the middle of its answer.
+    pub(super) fn lost(&mut self) {
+        self.broken = true;
+        self.lost = true;
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        let outcome =
-            Outcome { status: self.status, took, bytes_in: self.bytes_in, bytes_out: self.bytes_out };
+        let outcome = Outcome {
+            status: self.status,
+            broken: self.lost,
+            took,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        };
         let route = self.route.take();
         let choice = route.as_ref().and_then(|(entry, choice)| choice.map(|index| &entry.choices[index]));
         match (&route, choice) {

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use naru_model::route::RouteMode;
+use http::HeaderMap;
+use naru_model::route::{RouteMode, Sticky};
 use naru_model::{EnvironmentKey, RevisionNumber};
 
 use super::backend::{Backend, InFlight};
 use super::figures::Figures;
+use super::sticky::Place;
 
 /// All routes of all environments.
 #[derive(Default)]
@@ -28,9 +30,13 @@ pub(super) struct Entry {
     pub(super) path: Box<str>,
     pub(super) service: Box<str>,
     pub(super) mode: RouteMode,
+    pub(super) sticky: Option<Sticky>,
     pub(super) choices: Box<[Choice]>,
     /// Answers that no replica gave.
     pub(super) figures: Arc<Figures>,
+    /// The revisions that share the route, when visitors stay with one or the shares differ: by share first, then the
+    /// least loaded replica within.
+    shares: Box<[Share]>,
     /// Whether all weights are equal: then the least loaded replica is taken.
     even: bool,
     total_weight: u64,
@@ -45,12 +51,19 @@ pub(super) struct Choice {
     pub(super) figures: Arc<Figures>,
 }
 
+/// The replicas of one revision on a route: a run of its choices.
+struct Share {
+    choices: std::ops::Range<usize>,
+    weight: u64,
+}
+
 /// What an [`Entry`] is made of.
 pub(super) struct EntryParts {
     pub(super) environment: EnvironmentKey,
     pub(super) path: Box<str>,
     pub(super) service: Box<str>,
     pub(super) mode: RouteMode,
+    pub(super) sticky: Option<Sticky>,
     pub(super) choices: Box<[Choice]>,
     pub(super) figures: Arc<Figures>,
 }
@@ -59,6 +72,8 @@ pub(super) struct EntryParts {
 pub(super) struct Ticket {
     pub(super) choice: usize,
     pub(super) in_flight: InFlight,
+    /// The place that the visitor was given and is to be told.
+    pub(super) given: Option<Place>,
 }
 
 impl Routing {
@@ -83,21 +98,35 @@ fn covers(prefix: &str, path: &str) -> bool {
 
 impl Entry {
     pub(super) fn new(parts: EntryParts) -> Self {
-        let EntryParts { environment, path, service, mode, choices, figures } = parts;
+        let EntryParts { environment, path, service, mode, sticky, choices, figures } = parts;
         let total_weight = choices.iter().map(|choice| u64::from(choice.weight)).sum();
         let even = choices.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+        let shares = if even && sticky.is_none() { Box::default() } else { shares(&choices) };
         let turn = AtomicU32::new(0);
-        Self { environment, path, service, mode, choices, figures, even, total_weight, turn }
+        Self { environment, path, service, mode, sticky, choices, figures, shares, even, total_weight, turn }
     }
 
-    /// Chooses a replica that is not in `tried` and counts the request there.
-    pub(super) fn take(&self, tried: Tried) -> Option<Ticket> {
-        let choice = self.choose(tried, true).or_else(|| self.choose(tried, false))?;
+    /// Chooses a replica that is not in `tried` and counts the request there. `headers` tell the visitor's place.
+    pub(super) fn take(&self, tried: Tried, headers: &HeaderMap) -> Option<Ticket> {
+        let (place, given) = self.seat(headers);
+        let choice = self.choose(tried, place, true).or_else(|| self.choose(tried, place, false))?;
         let in_flight = InFlight::enter(&self.choices[choice].backend);
-        Some(Ticket { choice, in_flight })
+        Some(Ticket { choice, in_flight, given })
     }
 
-    fn choose(&self, tried: Tried, healthy_only: bool) -> Option<usize> {
+    /// The visitor's place where visitors stay with a revision, and the place it is to be told when it had none.
+    fn seat(&self, headers: &HeaderMap) -> (Option<Place>, Option<Place>) {
+        let Some(sticky) = self.sticky.as_ref().filter(|_| self.shares.len() > 1) else {
+            return (None, None);
+        };
+        if let Some(place) = Place::of(sticky, headers) {
+            return (Some(place), None);
+        }
+        let drawn = Place::drawn(self.turn.fetch_add(1, Ordering::Relaxed));
+        (Some(drawn), Some(drawn).filter(|_| *sticky == Sticky::Cookie))
+    }
+
+    fn choose(&self, tried: Tried, place: Option<Place>, healthy_only: bool) -> Option<usize> {
         if self.total_weight == 0 {
             return None;
         }
@@ -106,8 +135,13 @@ impl Entry {
             let choice = &self.choices[index];
             choice.weight > 0 && !tried.has(index) && !(healthy_only && choice.backend.is_suspect())
         };
-        if self.even {
-            self.least_loaded(turn, usable)
+        if self.shares.len() > 1 {
+            let fraction = place.map_or_else(|| spread(turn), Place::fraction);
+            let first = self.share(fraction);
+            let within = |share: &Share| self.least_loaded(turn, share.choices.clone(), usable);
+            std::iter::once(first).chain(&*self.shares).find_map(within)
+        } else if self.even {
+            self.least_loaded(turn, 0..self.choices.len(), usable)
         } else {
             let first = self.weighted(turn);
             std::iter::once(first).chain(0..self.choices.len()).find(|&index| usable(index))
@@ -115,19 +149,33 @@ impl Entry {
     }
 
     /// Starts at another replica each turn, so that equal loads take turns.
-    fn least_loaded(&self, turn: u32, usable: impl Fn(usize) -> bool) -> Option<usize> {
-        let count = self.choices.len();
-        let start = turn as usize % count;
-        (start..count)
-            .chain(0..start)
+    fn least_loaded(
+        &self,
+        turn: u32,
+        among: std::ops::Range<usize>,
+        usable: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let start = among.start + turn as usize % among.len();
+        (start..among.end)
+            .chain(among.start..start)
             .filter(|&index| usable(index))
             .min_by_key(|&index| self.choices[index].backend.in_flight())
     }
 
-    /// Turn n falls on the fraction n·φ of the weights: any run of turns is spread by weight, without chance.
-    fn weighted(&self, turn: u32) -> usize {
-        let fraction = turn.wrapping_mul(0x9E37_79B9);
+    /// The revision that the fraction of the weights falls on.
+    fn share(&self, fraction: u32) -> &Share {
         let mut point = (u64::from(fraction) * self.total_weight) >> 32;
+        for share in &self.shares {
+            match point.checked_sub(share.weight) {
+                Some(rest) => point = rest,
+                None => return share,
+            }
+        }
+        &self.shares[0]
+    }
+
+    fn weighted(&self, turn: u32) -> usize {
+        let mut point = (u64::from(spread(turn)) * self.total_weight) >> 32;
         for (index, choice) in self.choices.iter().enumerate() {
             match point.checked_sub(u64::from(choice.weight)) {
                 Some(rest) => point = rest,
@@ -136,6 +184,23 @@ impl Entry {
         }
         0
     }
+}
+
+/// Turn n falls on the fraction n·φ of 2³²: any run of turns is spread evenly, without chance.
+pub(super) fn spread(turn: u32) -> u32 {
+    turn.wrapping_mul(0x9E37_79B9)
+}
+
+/// The runs of choices with one revision.
+fn shares(choices: &[Choice]) -> Box<[Share]> {
+    let mut shares = Vec::new();
+    let mut start = 0;
+    for run in choices.chunk_by(|left, right| left.revision == right.revision) {
+        let weight = run.iter().map(|choice| u64::from(choice.weight)).sum();
+        shares.push(Share { choices: start..start + run.len(), weight });
+        start += run.len();
+    }
+    shares.into()
 }
 
 /// Which replicas of a route a request has already failed on. Those past the 64th are tried at most once anyway.
@@ -159,7 +224,13 @@ mod tests {
     use super::*;
 
     fn entry(path: &str, weights: &[u32]) -> Arc<Entry> {
-        let choices = weights.iter().zip(0..).map(|(&weight, index)| Choice {
+        let weights: Vec<_> = weights.iter().map(|weight| (1, *weight)).collect();
+        shared(path, None, &weights)
+    }
+
+    /// Each choice by revision and weight.
+    fn shared(path: &str, sticky: Option<Sticky>, weights: &[(u32, u32)]) -> Arc<Entry> {
+        let choices = weights.iter().zip(0..).map(|(&(revision, weight), index)| Choice {
             backend: Arc::new(Backend::new(
                 ReplicaKey {
                     service: "web".parse().unwrap(),
@@ -170,7 +241,7 @@ mod tests {
                 "127.0.0.1:1".parse().unwrap(),
                 1,
             )),
-            revision: RevisionNumber(1),
+            revision: RevisionNumber(revision),
             weight,
             figures: Arc::default(),
         });
@@ -182,6 +253,7 @@ mod tests {
             path: path.into(),
             service: "web".into(),
             mode: RouteMode::Serve,
+            sticky,
             choices: choices.collect(),
             figures: Arc::default(),
         }))
@@ -209,7 +281,7 @@ mod tests {
         let entry = entry("/", &[95, 5, 0]);
         let mut counts = [0; 3];
         for _ in 0..1_000 {
-            counts[entry.take(Tried::default()).unwrap().choice] += 1;
+            counts[entry.take(Tried::default(), &HeaderMap::new()).unwrap().choice] += 1;
         }
         assert!((940..=960).contains(&counts[0]), "{counts:?}");
         assert_eq!(counts[2], 0);
@@ -218,7 +290,8 @@ mod tests {
     #[test]
     fn equal_weights_take_the_least_loaded_and_then_turns() {
         let entry = entry("/", &[1, 1, 1]);
-        let tickets: Vec<_> = (0..9).map(|_| entry.take(Tried::default()).unwrap()).collect();
+        let tickets: Vec<_> =
+            (0..9).map(|_| entry.take(Tried::default(), &HeaderMap::new()).unwrap()).collect();
         for index in 0..3 {
             assert_eq!(entry.choices[index].backend.in_flight(), 3);
         }
@@ -231,12 +304,71 @@ mod tests {
         let entry = entry("/", &[1, 1]);
         entry.choices[0].backend.suspect(std::time::Duration::from_mins(1));
         for _ in 0..10 {
-            assert_eq!(entry.take(Tried::default()).unwrap().choice, 1);
+            assert_eq!(entry.take(Tried::default(), &HeaderMap::new()).unwrap().choice, 1);
         }
         let mut tried = Tried::default();
         tried.add(1);
-        assert_eq!(entry.take(tried).unwrap().choice, 0);
+        assert_eq!(entry.take(tried, &HeaderMap::new()).unwrap().choice, 0);
         tried.add(0);
-        assert!(entry.take(tried).is_none());
+        assert!(entry.take(tried, &HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn a_revision_gets_its_share_and_its_replicas_take_turns() {
+        let entry = shared("/", None, &[(2, 250), (2, 250), (1, 9_500)]);
+        let mut counts = [0_u32; 3];
+        for _ in 0..1_000 {
+            counts[entry.take(Tried::default(), &HeaderMap::new()).unwrap().choice] += 1;
+        }
+        assert!((45..=55).contains(&(counts[0] + counts[1])), "{counts:?}");
+        assert!(counts[0].abs_diff(counts[1]) <= 10, "{counts:?}");
+    }
+
+    #[test]
+    fn who_came_to_the_growing_revision_stays_with_it() {
+        let step = |new: u32| shared("/", Some(Sticky::Cookie), &[(2, new), (1, 10_000 - new)]);
+        let (five, half) = (step(500), step(5_000));
+        let (mut new, mut moved) = (0, 0);
+        for _ in 0..1_000 {
+            let first = five.take(Tried::default(), &HeaderMap::new()).unwrap();
+            let mut headers = HeaderMap::new();
+            headers.insert("cookie", format!("a=b; {}", first.given.unwrap().cookie_pair()).parse().unwrap());
+            let again = five.take(Tried::default(), &headers).unwrap();
+            assert_eq!((again.choice, again.given), (first.choice, None));
+            let later = half.take(Tried::default(), &headers).unwrap();
+            new += u32::from(first.choice == 0);
+            moved += u32::from(later.choice == 0);
+            assert!(first.choice == 1 || later.choice == 0, "a visitor of the new revision was sent back");
+        }
+        assert!((45..=55).contains(&new) && (480..=520).contains(&moved), "{new} {moved}");
+    }
+
+    #[test]
+    fn a_header_decides_and_without_it_the_shares_are_met() {
+        let entry = shared("/", Some(Sticky::Header("x-user".into())), &[(2, 5_000), (1, 5_000)]);
+        let of = |user: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-user", user.parse().unwrap());
+            let ticket = entry.take(Tried::default(), &headers).unwrap();
+            assert_eq!(ticket.given, None);
+            ticket.choice
+        };
+        let users: Vec<_> = (0..200).map(|user| format!("user-{user}")).collect();
+        let firsts: Vec<_> = users.iter().map(|user| of(user)).collect();
+        let seconds: Vec<_> = users.iter().map(|user| of(user)).collect();
+        assert_eq!(firsts, seconds);
+        let new = firsts.iter().filter(|choice| **choice == 0).count();
+        assert!((70..=130).contains(&new), "{new}");
+    }
+
+    #[test]
+    fn a_visitor_of_a_failing_revision_is_served_by_the_other() {
+        let entry = shared("/", Some(Sticky::Cookie), &[(2, 5_000), (1, 5_000)]);
+        let mut tried = Tried::default();
+        tried.add(0);
+        let mut headers = HeaderMap::new();
+        headers.insert("cookie", "naru-place=0".parse().unwrap());
+        assert_eq!(entry.take(Tried::default(), &headers).unwrap().choice, 0);
+        assert_eq!(entry.take(tried, &headers).unwrap().choice, 1);
     }
 }

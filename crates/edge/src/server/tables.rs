@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use naru_model::rollout::ReplicaKey;
-use naru_model::route::{AppliedTable, InFlight, Route, RouteTable, TrafficSeen};
+use naru_model::route::{
+    AppliedTable, InFlight, LatencyBucket, RevisionFigures, Route, RouteTable, TrafficSeen,
+};
 use naru_model::{EnvironmentKey, Generation, RevisionNumber};
 
 use super::backend::Backend;
-use super::figures::{Figures, RouteCounts};
+use super::figures::{Counts, Figures, LATENCY_BOUNDS_MS, RouteCounts};
 use super::routing::{Choice, Entry, EntryParts, Routing};
 use super::{Edge, FiguresKey};
 use crate::Limits;
@@ -94,6 +96,8 @@ impl Edge {
         TrafficSeen {
             applied: tables.applied.get(environment).cloned(),
             in_flight: tables.in_flight(environment),
+            counting_since: Some(self.started_at),
+            figures: tables.figures_of(environment),
         }
     }
 
@@ -182,6 +186,7 @@ impl Tables {
             path: route.path.as_str().into(),
             service: route.service.as_str().into(),
             mode: route.mode,
+            sticky: route.sticky.clone(),
             choices,
             figures: self.figures(environment, route, None),
         })
@@ -212,6 +217,29 @@ impl Tables {
             .filter(|(_, requests)| *requests > 0)
             .map(|(replica, requests)| InFlight { replica: replica.clone(), requests })
             .collect()
+    }
+
+    /// Everything counted for an environment, all its routes together.
+    fn figures_of(&self, environment: &EnvironmentKey) -> Vec<RevisionFigures> {
+        let mut sums: BTreeMap<(&str, RevisionNumber), RevisionFigures> = BTreeMap::new();
+        for (key, figures) in self.figures.iter().filter(|(key, _)| key.environment == *environment) {
+            let (Some(revision), Ok(service)) = (key.revision, key.service.parse()) else { continue };
+            let counts = figures.read();
+            let (requests, errors) = counts.ended_and_failed();
+            let sum = sums.entry((&key.service, revision)).or_insert_with(|| RevisionFigures {
+                service,
+                revision,
+                requests: 0,
+                errors: 0,
+                latency: buckets(&Counts::default()),
+            });
+            sum.requests += requests;
+            sum.errors += errors;
+            for (sum, more) in sum.latency.iter_mut().zip(buckets(&counts)) {
+                sum.requests += more.requests;
+            }
+        }
+        sums.into_values().filter(|figures| figures.requests > 0).collect()
     }
 
     /// Forgets replicas that no table names and where nothing is under way. The index in force, and requests that
@@ -254,4 +282,15 @@ impl Tables {
         counts.sort_by(|left, right| left.0.cmp(right.0));
         counts.into_iter().map(|(_, counts)| counts).collect()
     }
+}
+
+fn buckets(counts: &Counts) -> Vec<LatencyBucket> {
+    let bounds = LATENCY_BOUNDS_MS.into_iter().map(Some).chain([None]);
+    bounds
+        .enumerate()
+        .map(|(index, below_ms)| {
+            let requests = counts.latency_counts.get(index).copied().unwrap_or(0);
+            LatencyBucket { below_ms, requests }
+        })
+        .collect()
 }

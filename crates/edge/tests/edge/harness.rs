@@ -14,7 +14,7 @@ use naru_edge::Limits;
 use naru_edge::process::{InProcess, in_process};
 use naru_edge::server::AccessLog;
 use naru_model::rollout::ReplicaKey;
-use naru_model::route::{Backend, Route, RouteMode, RouteTable};
+use naru_model::route::{Backend, Route, RouteMode, RouteTable, TrafficSeen};
 use naru_model::{Clock, EnvironmentKey, Generation, RevisionNumber, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -74,10 +74,14 @@ impl Fixture {
         wire.answer().await
     }
 
+    /// What the edge says about the environment.
+    pub(crate) async fn status(&self) -> TrafficSeen {
+        self.edge.client().status(&environment("production")).await.unwrap()
+    }
+
     /// Requests under way at all replicas.
     pub(crate) async fn in_flight(&self) -> u32 {
-        let seen = self.edge.client().status(&environment("production")).await.unwrap();
-        seen.in_flight.iter().map(|one| one.requests).sum()
+        self.status().await.in_flight.iter().map(|one| one.requests).sum()
     }
 
     pub(crate) async fn until_in_flight(&self, wanted: u32) {
@@ -119,6 +123,7 @@ pub(crate) fn route(host: &str, path: &str, backends: Vec<Backend>) -> Route {
         service: "web".parse().unwrap(),
         mode: RouteMode::Serve,
         backends,
+        sticky: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use naru_model::Generation;
+use naru_model::route::{Route, Sticky};
 
 use crate::harness::{Fixture, Replica, backend, dead_address, key, route, single, table};
 
@@ -48,6 +49,73 @@ async fn weights_share_requests() {
         *counts.entry(wire.answer().await.text().to_owned()).or_default() += 1;
     }
     assert!((178..=182).contains(&counts["old"]), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_cookie_keeps_a_visitor_at_its_revision() {
+    let fixture = Fixture::start().await;
+    let (old, new) = (Replica::named("old").await, Replica::named("new").await);
+    let shared = |host: &str, new_weight: u32, sticky: Option<Sticky>| {
+        let backends = vec![
+            backend(key(2, 0), new.address, new_weight),
+            backend(key(1, 0), old.address, 10_000 - new_weight),
+        ];
+        Route { sticky, ..route(host, "/", backends) }
+    };
+    let tables = |weight: u32| vec![shared("shop.test", weight, Some(Sticky::Cookie))];
+    fixture.publish(1, tables(5_000)).await;
+    let mut visitors = Vec::new();
+    for _ in 0..20 {
+        let answer = fixture.get("shop.test", "/").await;
+        let cookie = answer.header("set-cookie").expect("a new visitor is told its place");
+        let pair = cookie.split(';').next().unwrap().to_owned();
+        assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{cookie}");
+        visitors.push((pair, answer.text().to_owned()));
+    }
+    assert!(visitors.iter().any(|(_, first)| first == "new"));
+    assert!(visitors.iter().any(|(_, first)| first == "old"));
+    for weight in [5_000, 8_000] {
+        fixture.publish(2, tables(weight)).await;
+        for (pair, first) in &visitors {
+            let request = format!("GET / HTTP/1.1\r\nHost: shop.test\r\nCookie: {pair}\r\n\r\n");
+            let mut wire = fixture.connect().await;
+            wire.write(request.as_bytes()).await;
+            let answer = wire.answer().await;
+            assert_eq!(answer.header("set-cookie"), None, "it has its place already");
+            if weight == 5_000 || first == "new" {
+                assert_eq!(answer.text(), first);
+            }
+        }
+    }
+    fixture.publish(3, vec![shared("shop.test", 10_000, None)]).await;
+    assert_eq!(fixture.get("shop.test", "/").await.header("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn figures_tell_the_revisions_apart() {
+    let fixture = Fixture::start().await;
+    let (old, new) = (Replica::named("old").await, dead_address().await);
+    fixture.publish(1, vec![route("old.test", "/", vec![backend(key(1, 0), old.address, 1)])]).await;
+    let started = fixture.status().await.counting_since.expect("it says since when it counts");
+    for _ in 0..3 {
+        fixture.get("old.test", "/").await;
+    }
+    let both = vec![
+        route("old.test", "/", vec![backend(key(1, 0), old.address, 1)]),
+        route("new.test", "/", vec![backend(key(2, 0), new, 1)]),
+    ];
+    fixture.publish(2, both).await;
+    assert_eq!(fixture.get("new.test", "/").await.status, 502);
+    fixture.until_in_flight(0).await;
+    let seen = fixture.status().await;
+    assert_eq!(seen.counting_since, Some(started));
+    let of = |revision: u32| {
+        let figures = seen.figures.iter().find(|figures| figures.revision.0 == revision).unwrap();
+        let timed: u64 = figures.latency.iter().map(|bucket| bucket.requests).sum();
+        (figures.requests, figures.errors, timed)
+    };
+    assert_eq!(of(1), (3, 0, 3));
+    assert_eq!(of(2), (1, 1, 1));
 }
 
 #[tokio::test]

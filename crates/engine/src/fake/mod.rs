@@ -16,7 +16,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use naru_model::job::{JobKey, JobScope, JobSeen, JobSpec};
 use naru_model::rollout::{Action, Seen};
-use naru_model::route::{RouteTable, TrafficSeen};
+use naru_model::route::{RevisionFigures, RouteTable, TrafficSeen};
 use naru_model::{Clock, EnvironmentKey, Generation};
 
 pub use job::{JobScript, JobStart};
@@ -67,6 +67,19 @@ impl Fake {
     /// Sets how many requests are under way at a replica.
     pub fn set_in_flight(&self, environment: &EnvironmentKey, replica: &str, requests: u32) {
         self.world().set_in_flight(environment, replica, requests);
+    }
+
+    /// Requests came to an end at a service's replicas of one revision: adds them to the edge's figures.
+    pub fn count_requests(&self, environment: &EnvironmentKey, more: &RevisionFigures) {
+        self.world().traffic.count(environment, more);
+    }
+
+    /// The edge was replaced: figures count from zero again.
+    pub fn forget_figures(&self) {
+        let now = self.clock.now();
+        let mut world = self.world();
+        world.traffic.figures.clear();
+        world.traffic.counting_since = Some(now);
     }
 
     /// The truth about an environment, without lateness.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use naru_model::rollout::ReplicaKey;
-use naru_model::route::{AppliedTable, InFlight, RouteTable, TrafficSeen};
+use naru_model::route::{AppliedTable, InFlight, RevisionFigures, RouteTable, TrafficSeen};
 use naru_model::{EnvironmentKey, Generation, Timestamp};
 
 use crate::StepError;
@@ -13,6 +13,8 @@ use crate::StepError;
 pub(super) struct Routes {
     entries: BTreeMap<EnvironmentKey, Entry>,
     pub(super) in_flight: BTreeMap<(EnvironmentKey, ReplicaKey), u32>,
+    pub(super) counting_since: Option<Timestamp>,
+    pub(super) figures: BTreeMap<EnvironmentKey, Vec<RevisionFigures>>,
 }
 
 struct Entry {
@@ -78,7 +80,29 @@ impl Routes {
             .filter(|((of, _), requests)| of == environment && **requests > 0)
             .map(|((_, replica), requests)| InFlight { replica: replica.clone(), requests: *requests })
             .collect();
-        TrafficSeen { applied: self.applied(environment), in_flight }
+        TrafficSeen {
+            applied: self.applied(environment),
+            in_flight,
+            counting_since: self.counting_since,
+            figures: self.figures.get(environment).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Adds to what was counted.
+    pub(super) fn count(&mut self, environment: &EnvironmentKey, more: &RevisionFigures) {
+        let figures = self.figures.entry(environment.clone()).or_default();
+        let known =
+            figures.iter_mut().find(|known| known.service == more.service && known.revision == more.revision);
+        let Some(known) = known else { return figures.push(more.clone()) };
+        known.requests += more.requests;
+        known.errors += more.errors;
+        for bucket in &more.latency {
+            match known.latency.iter_mut().find(|known| known.below_ms == bucket.below_ms) {
+                Some(known) => known.requests += bucket.requests,
+                None => known.latency.push(*bucket),
+            }
+        }
+        known.latency.sort_by_key(|bucket| bucket.below_ms.unwrap_or(u64::MAX));
     }
 
     pub(super) fn tables(&self) -> BTreeMap<EnvironmentKey, Generation> {

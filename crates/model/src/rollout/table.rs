@@ -33,6 +33,7 @@ pub(super) fn table(situation: &Situation, wanted: &Wanted, replicas: &Replicas<
             service: route.service.clone(),
             mode,
             backends,
+            sticky: None,
         }
     });
     RouteTable { environment: situation.environment.clone(), routes: routes.collect() }

@@ -21,6 +21,10 @@ fn main() {
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--data") => edge.data = arguments.next().expect("--data has a value").into(),
+            Some("--tls-sockets") => {
+                let count = arguments.next().expect("--tls-sockets has a value");
+                edge.tls_sockets = count.to_str().and_then(|count| count.parse().ok()).expect("a number");
+            }
             Some("--take-over") => edge.take_over = true,
             _ => panic!("unknown argument {}", argument.display()),
         }

@@ -12,6 +12,8 @@ mod limits;
 pub mod process;
 pub mod server;
 mod table;
+mod tls_table;
 
 pub use limits::Limits;
 pub use table::{TableError, check};
+pub use tls_table::{Certificate, TlsHost, TlsTable, TlsTableError};

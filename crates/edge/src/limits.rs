@@ -6,8 +6,8 @@ use std::time::Duration;
 /// How long, how many, how large. The default is what `naru edge` runs with.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Client connections at once. Near the bound, answers close their connection; at it, new ones wait in the
-    /// kernel's queue.
+    /// Client connections at once. Near the bound, answers close their connection; at it, new ones wait, all but one
+    /// per listener and worker in the kernel's queue.
     pub connections: usize,
     /// Header fields of one request.
     pub header_fields: usize,
@@ -15,6 +15,19 @@ pub struct Limits {
     pub head_bytes: usize,
     /// From the first byte of a request's head to its last.
     pub head_read: Duration,
+    /// A TLS handshake.
+    pub handshake: Duration,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: u32,
+    /// Bytes of a request's body that an HTTP/2 client may send ahead; twice as many per connection.
+    pub stream_window_bytes: u32,
+    /// How often an HTTP/2 client with requests under way is asked whether it is still there, and how long it may take to
+    /// say so.
+    pub ping: Duration,
+    /// HTTP/2 frames that ask for nothing (resets, pings, settings, priorities, empty pieces), at once.
+    pub cheap_frames: u32,
+    /// And per second.
+    pub cheap_frames_per_s: u32,
     /// A client connection without a request.
     pub client_idle: Duration,
     /// Between two pieces of a request body.
@@ -54,6 +67,12 @@ impl Default for Limits {
             header_fields: 100,
             head_bytes: 32 * 1024,
             head_read: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            streams: 100,
+            stream_window_bytes: 256 * 1024,
+            ping: Duration::from_secs(30),
+            cheap_frames: 500,
+            cheap_frames_per_s: 100,
             client_idle: Duration::from_secs(75),
             request_body_idle: Duration::from_secs(30),
             client_write_idle: Duration::from_mins(1),

@@ -43,6 +43,12 @@ struct EdgeArguments {
     /// The edge's folder.
     #[arg(long)]
     data: PathBuf,
+    /// Takes the place of the running edge.
+    #[arg(long)]
+    take_over: bool,
+    /// How many of the passed sockets, the last ones, speak TLS.
+    #[arg(long, default_value_t = 0)]
+    tls_sockets: usize,
 }
 
 fn main() -> ExitCode {
@@ -66,8 +72,10 @@ fn run(local: Local) -> ExitCode {
         Local::Doctor(arguments) => return doctor::run(&arguments),
         Local::Stop(arguments) => stop::run(&arguments),
         Local::Edge(arguments) => {
-            let arguments = naru_edge::process::EdgeArguments::new(arguments.data);
-            naru_edge::process::main(&arguments, Arc::new(system::SystemClock))
+            let mut edge = naru_edge::process::EdgeArguments::new(arguments.data);
+            edge.take_over = arguments.take_over;
+            edge.tls_sockets = arguments.tls_sockets;
+            naru_edge::process::main(&edge, Arc::new(system::SystemClock))
         }
         Local::Supervise { arguments } => return naru_engine::docker::supervise::main(&arguments),
         Local::Hook(arguments) => return hook::run(&arguments),

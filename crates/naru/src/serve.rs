@@ -23,7 +23,8 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Args)]
 #[command(after_help = "Examples:
   naru serve                                    data in ./naru-data, API on 127.0.0.1:7070, services on :8080
-  naru serve --data /var/lib/naru --edge-listen 0.0.0.0:80 --domain apps.example.com
+  naru serve --data /var/lib/naru --edge-listen 0.0.0.0:80 \\
+      --edge-listen-tls 0.0.0.0:443 --domain apps.example.com
 
 The first start prints a one-time link that makes the first administrator.")]
 pub(crate) struct Arguments {
@@ -36,6 +37,9 @@ pub(crate) struct Arguments {
     /// Where services are reached. Can be given more than once.
     #[arg(long, env = "NARU_EDGE_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) edge_listen: Vec<SocketAddr>,
+    /// Where services are reached with TLS; nowhere unless this is given. Can be given more than once.
+    #[arg(long, env = "NARU_EDGE_LISTEN_TLS")]
+    pub(crate) edge_listen_tls: Vec<SocketAddr>,
     /// The domain below which services get their hosts.
     #[arg(long, env = "NARU_DOMAIN", default_value = "localhost")]
     pub(crate) domain: String,

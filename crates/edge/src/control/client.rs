@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::place::{CONTROL, Place};
-use super::{About, Drain, Publish, Refused};
+use super::{About, Drain, Publish, Refused, TlsSeen};
+use crate::TlsTable;
 use crate::server::Metrics;
 
 /// How long one question may take.
@@ -65,6 +66,23 @@ impl Client {
     pub async fn publish(&self, table: &RouteTable, generation: Generation) -> Result<(), ControlError> {
         let publish = Publish { generation, table: table.clone() };
         self.call(Method::PUT, "/v1/tables", Some(&publish)).await.map(drop)
+    }
+
+    /// Puts certificates and challenges in force, in the place of all before. When this returns, every new handshake
+    /// uses them.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] when a certificate cannot be used; then nothing has changed.
+    pub async fn secure(&self, table: &TlsTable) -> Result<(), ControlError> {
+        self.call(Method::PUT, "/v1/tls", Some(table)).await.map(drop)
+    }
+
+    /// The hosts that have a certificate at the edge.
+    ///
+    /// # Errors
+    /// [`ControlError::Unreachable`].
+    pub async fn tls(&self) -> Result<TlsSeen, ControlError> {
+        self.get("/v1/tls").await
     }
 
     /// What is in force for an environment, and what is under way at its replicas.

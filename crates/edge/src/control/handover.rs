@@ -13,16 +13,16 @@ use rustix::net::{
 };
 
 use super::place::{Place, SOCKETS};
+use crate::process::sockets::Sockets;
 
 /// Sockets that an edge can listen on.
 pub(crate) const SOCKETS_MAX: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Sends the sockets to whoever connected.
-pub(super) fn give(stream: &UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
+pub(super) fn give(stream: &UnixStream, sockets: &Sockets) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
-    let sockets: Vec<BorrowedFd<'_>> =
-        sockets.iter().take(SOCKETS_MAX).map(|socket| socket.as_fd()).collect();
+    let sockets: Vec<BorrowedFd<'_>> = sockets.all().take(SOCKETS_MAX).map(|socket| socket.as_fd()).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
     let mut message = SendAncillaryBuffer::new(&mut space);
     if !message.push(SendAncillaryMessage::ScmRights(&sockets)) {
@@ -32,7 +32,7 @@ pub(super) fn give(stream: &UnixStream, sockets: &[TcpListener]) -> io::Result<(
     Ok(())
 }
 
-/// Asks the running edge for its sockets.
+/// Asks the running edge for its sockets: the plain ones, then those of TLS.
 pub(crate) fn take(place: &Place) -> io::Result<Vec<TcpListener>> {
     let mut stream = UnixStream::connect(place.socket(SOCKETS)?)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -9,6 +9,7 @@ mod kept;
 pub(crate) mod place;
 pub(crate) mod server;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use naru_model::{Generation, Problem, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use self::client::{Client, ControlError};
+use crate::TlsTable;
 
 /// Which process answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +33,10 @@ pub struct About {
     pub uptime_ms: u64,
     /// Where it listens.
     pub listens: Vec<SocketAddr>,
-    /// Whether the last published table is also in the file.
+    /// Where it listens with TLS.
+    #[serde(default)]
+    pub listens_tls: Vec<SocketAddr>,
+    /// Whether the last published tables are also in their files.
     pub persisted: bool,
 }
 
@@ -63,6 +68,22 @@ impl Drain {
     fn patience(self) -> Duration {
         Duration::from_millis(self.drain_ms)
     }
+}
+
+/// What is in force for TLS, without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsSeen {
+    /// The port that redirects name.
+    pub port: u16,
+    /// Hosts with a certificate, and whether their plain requests are sent on to TLS.
+    pub hosts: BTreeMap<String, bool>,
+}
+
+/// The content of the file of TLS.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct KeptTls {
+    version: u32,
+    table: TlsTable,
 }
 
 /// The file's content.

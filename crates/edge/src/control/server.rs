@@ -1,7 +1,6 @@
 //! The edge's side of the control socket.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,11 +16,13 @@ use tokio::net::UnixListener;
 use tokio::sync::{Mutex, mpsc};
 
 use super::place::{CONTROL, Place, SOCKETS};
-use super::{About, Client, Drain, Publish, Refused, handover, kept};
+use super::{About, Client, Drain, Publish, Refused, TlsSeen, handover, kept};
+use crate::process::sockets::{Sockets, addresses};
 use crate::server::{Edge, Metrics, PublishError};
+use crate::{TlsTable, TlsTableError};
 
 /// Bytes of a published table.
-const BODY_MAX: usize = 16 * 1024 * 1024;
+const BODY_MAX: usize = 64 * 1024 * 1024;
 
 /// What the control socket asks of the process.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +37,14 @@ pub(crate) enum Order {
 pub(crate) struct Desk {
     edge: Arc<Edge>,
     place: Place,
-    sockets: Vec<TcpListener>,
+    sockets: Sockets,
     started_at: Timestamp,
     started: Instant,
     orders: mpsc::Sender<Order>,
     /// One publish at a time, its file included; so that the file never lags behind a later table.
     publishing: Mutex<()>,
     persisted: AtomicBool,
+    tls_persisted: AtomicBool,
     /// Another process is the edge now; this one speaks for itself only.
     retired: AtomicBool,
 }
@@ -51,7 +53,7 @@ impl Desk {
     pub(crate) fn new(
         edge: Arc<Edge>,
         place: Place,
-        sockets: Vec<TcpListener>,
+        sockets: Sockets,
         clock: &dyn Clock,
         orders: mpsc::Sender<Order>,
     ) -> Arc<Self> {
@@ -64,6 +66,7 @@ impl Desk {
             orders,
             publishing: Mutex::new(()),
             persisted: AtomicBool::new(true),
+            tls_persisted: AtomicBool::new(true),
             retired: AtomicBool::new(false),
         })
     }
@@ -72,6 +75,9 @@ impl Desk {
     pub(crate) async fn restore(&self) {
         for (environment, error) in self.edge.restore(kept::read(&self.place)).await {
             tracing::error!(%environment, %error, "a kept table cannot be used");
+        }
+        if let Err(error) = self.edge.secure(kept::read_tls(&self.place)) {
+            tracing::error!(%error, "the kept certificates cannot be used");
         }
     }
 
@@ -121,6 +127,23 @@ impl Desk {
         Ok(())
     }
 
+    async fn secure(&self, table: TlsTable) -> Result<(), TlsTableError> {
+        let _turn = self.publishing.lock().await;
+        let unchanged = self.edge.tls_table() == table;
+        if unchanged && self.tls_persisted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.edge.secure(table.clone())?;
+        let place = self.place.clone();
+        let written = tokio::task::spawn_blocking(move || kept::write_tls(&place, table)).await;
+        let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
+        self.tls_persisted.store(written.is_ok(), Ordering::Relaxed);
+        if let Err(error) = written {
+            tracing::error!(%error, "certificates could not be kept; a restarted edge would use earlier ones");
+        }
+        Ok(())
+    }
+
     /// What is under way, at retired processes too.
     async fn status(&self, environment: &EnvironmentKey) -> TrafficSeen {
         let mut seen = self.edge.status(environment).await;
@@ -153,6 +176,7 @@ fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/about", get(about))
         .route("/v1/tables", put(publish).get(tables))
+        .route("/v1/tls", put(secure).get(tls))
         .route("/v1/status/{project}/{environment}", get(status))
         .route("/v1/metrics", get(metrics))
         .route("/v1/retire", post(retire))
@@ -167,8 +191,9 @@ async fn about(State(desk): State<Arc<Desk>>) -> Json<About> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: desk.started_at,
         uptime_ms: u64::try_from(desk.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        listens: desk.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect(),
-        persisted: desk.persisted.load(Ordering::Relaxed),
+        listens: addresses(&desk.sockets.plain),
+        listens_tls: addresses(&desk.sockets.tls),
+        persisted: desk.persisted.load(Ordering::Relaxed) && desk.tls_persisted.load(Ordering::Relaxed),
     })
 }
 
@@ -195,6 +220,22 @@ async fn tables(State(desk): State<Arc<Desk>>) -> Response {
         .map(|applied| (applied.table.environment, applied.generation))
         .collect();
     Json(generations).into_response()
+}
+
+async fn secure(State(desk): State<Arc<Desk>>, Json(table): Json<TlsTable>) -> Response {
+    match desk.secure(table).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => {
+            let problem = Problem::new("edge.tls-refused", "the edge does not take these certificates")
+                .cause(error.to_string())
+                .state("the certificates in force are unchanged");
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(Refused::Problem { problem })).into_response()
+        }
+    }
+}
+
+async fn tls(State(desk): State<Arc<Desk>>) -> Json<TlsSeen> {
+    Json(TlsSeen { port: desk.edge.tls_table().port, hosts: desk.edge.tls_hosts() })
 }
 
 async fn status(

@@ -5,11 +5,12 @@
 //! for the sockets. Only when both die at once do the sockets close.
 
 mod run;
+pub(crate) mod sockets;
 mod spawn;
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::run::{EdgeArguments, InProcess, in_process, main};
 
+use self::sockets::{Sockets, addresses, fit};
 use self::spawn::{bind, start};
 use crate::control::place::Place;
 use crate::control::{Client, handover};
@@ -44,6 +46,8 @@ pub struct ProcessConfig {
     pub data: PathBuf,
     /// Where clients connect.
     pub listen: Vec<SocketAddr>,
+    /// Where they connect with TLS.
+    pub listen_tls: Vec<SocketAddr>,
     /// The program, normally this one.
     pub program: PathBuf,
     /// What comes before `--data <data>`, normally `edge`.
@@ -64,7 +68,7 @@ struct Shared {
     config: ProcessConfig,
     place: Place,
     client: Client,
-    sockets: Vec<TcpListener>,
+    sockets: Sockets,
     current: Mutex<Process>,
 }
 
@@ -91,7 +95,7 @@ pub async fn ensure_running(config: ProcessConfig) -> Result<Supervisor, Problem
     let (sockets, process) = if let Some(adopted) = adopt(&config, &place, &client).await {
         adopted
     } else {
-        let sockets = bind(&config.listen)?;
+        let sockets = bind(&config.listen, &config.listen_tls)?;
         let process = start(&config, &place, &client, &sockets, false).await?;
         (sockets, process)
     };
@@ -102,25 +106,19 @@ pub async fn ensure_running(config: ProcessConfig) -> Result<Supervisor, Problem
 }
 
 /// A running edge and its sockets, when it listens where it should. One that listens elsewhere is told to end.
-async fn adopt(
-    config: &ProcessConfig,
-    place: &Place,
-    client: &Client,
-) -> Option<(Vec<TcpListener>, Process)> {
+async fn adopt(config: &ProcessConfig, place: &Place, client: &Client) -> Option<(Sockets, Process)> {
     let about = client.about().await.ok()?;
     let process = Process::adopted(about.pid).ok()?;
     // The number could have been given to another process between the answer and the watch.
     if client.about().await.ok()?.pid != about.pid {
         return None;
     }
-    let fits = |(wanted, found): (&SocketAddr, &SocketAddr)| {
-        wanted.ip() == found.ip() && (wanted.port() == 0 || wanted.port() == found.port())
-    };
-    let listens_right =
-        about.listens.len() == config.listen.len() && config.listen.iter().zip(&about.listens).all(fits);
+    let listens_right = fit(&config.listen, &about.listens) && fit(&config.listen_tls, &about.listens_tls);
     let taken = {
         let place = place.clone();
-        tokio::task::spawn_blocking(move || handover::take(&place)).await.ok()?
+        let tls = about.listens_tls.len();
+        let take = move || Sockets::from_list(handover::take(&place)?, tls);
+        tokio::task::spawn_blocking(take).await.ok()?
     };
     match taken {
         Ok(sockets) if listens_right => {
@@ -246,7 +244,12 @@ impl Supervisor {
 
     /// Where clients connect.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.shared.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        addresses(&self.shared.sockets.plain)
+    }
+
+    /// Where they connect with TLS.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.shared.sockets.tls)
     }
 
     /// Puts a new process in the place of the running one, which ends when what is under way there has ended.

@@ -13,11 +13,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::sockets::Sockets;
 use crate::Limits;
 use crate::control::Client;
 use crate::control::place::Place;
 use crate::control::server::{Desk, Order};
-use crate::server::{AccessLog, Edge, EdgeConfig};
+use crate::server::{AccessLog, Edge, EdgeConfig, Port};
 
 /// How long what is under way may take after SIGTERM.
 const TERM_DRAIN: Duration = Duration::from_secs(30);
@@ -31,6 +32,8 @@ pub struct EdgeArguments {
     pub data: PathBuf,
     /// Take the place of the running edge.
     pub take_over: bool,
+    /// How many of the sockets, the last ones, speak TLS.
+    pub tls_sockets: usize,
     /// Threads that carry requests; the number of processors when absent.
     pub workers: Option<NonZero<usize>>,
     /// Bytes after which the access log is rotated; four older files are kept.
@@ -40,7 +43,7 @@ pub struct EdgeArguments {
 impl EdgeArguments {
     /// The defaults for a data folder.
     pub fn new(data: PathBuf) -> Self {
-        Self { data, take_over: false, workers: None, access_log_bytes: 64 * 1024 * 1024 }
+        Self { data, take_over: false, tls_sockets: 0, workers: None, access_log_bytes: 64 * 1024 * 1024 }
     }
 }
 
@@ -70,7 +73,7 @@ fn raise_file_limit() {
 }
 
 async fn run(arguments: &EdgeArguments, clock: Arc<dyn Clock>) -> Result<(), Problem> {
-    let sockets = inherited().map_err(|error| not_started(&error))?;
+    let sockets = inherited(arguments.tls_sockets).map_err(|error| not_started(&error))?;
     let place = Place::in_data(&arguments.data);
     place.create().map_err(|error| not_started(&error))?;
     if arguments.take_over {
@@ -90,7 +93,7 @@ async fn run(arguments: &EdgeArguments, clock: Arc<dyn Clock>) -> Result<(), Pro
     let config = EdgeConfig { limits: Limits::default(), access, clock: Arc::clone(&clock), workers };
     let edge = Edge::new(config).map_err(|error| not_started(&error))?;
     let (orders, mut ordered) = mpsc::channel(4);
-    let copies = copy(&sockets).map_err(|error| not_started(&error))?;
+    let copies = sockets.try_clone().map_err(|error| not_started(&error))?;
     let desk = Desk::new(Arc::clone(&edge), place, copies, &*clock, orders);
     // Routes first, then clients, then the name: who asks is answered by one that serves.
     desk.restore().await;
@@ -121,7 +124,7 @@ async fn run(arguments: &EdgeArguments, clock: Arc<dyn Clock>) -> Result<(), Pro
     Ok(())
 }
 
-fn inherited() -> std::io::Result<Vec<TcpListener>> {
+fn inherited(tls: usize) -> std::io::Result<Sockets> {
     let mut passed = ListenFd::from_env();
     let sockets: Vec<TcpListener> = (0..passed.len())
         .filter_map(|index| passed.take_tcp_listener(index).transpose())
@@ -131,11 +134,7 @@ fn inherited() -> std::io::Result<Vec<TcpListener>> {
             "no listening sockets were passed (LISTEN_FDS); `naru serve` does that",
         ));
     }
-    Ok(sockets)
-}
-
-fn copy(sockets: &[TcpListener]) -> std::io::Result<Vec<TcpListener>> {
-    sockets.iter().map(TcpListener::try_clone).collect()
+    Sockets::from_list(sockets, tls)
 }
 
 /// One edge per data folder. The lock goes with the process, however it ends.
@@ -158,19 +157,17 @@ async fn lock(place: &Place, take_over: bool) -> Result<File, Problem> {
 /// One thread per worker, each with a loop of its own: a request never changes threads.
 fn start_workers(
     edge: &Arc<Edge>,
-    sockets: &[TcpListener],
+    sockets: &Sockets,
     workers: usize,
 ) -> std::io::Result<Vec<std::thread::JoinHandle<()>>> {
     let start = |worker: usize| {
-        let listeners = copy(sockets)?;
+        let listeners = sockets.try_clone()?;
         let edge = Arc::clone(edge);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("edge-{worker}")).spawn(move || {
             runtime.block_on(async {
-                for listener in listeners {
-                    if let Err(error) = accept_on(&edge, listener, worker) {
-                        tracing::error!(%error, "a listening socket cannot be used");
-                    }
+                if let Err(error) = accept_on(&edge, listeners, worker) {
+                    tracing::error!(%error, "a listening socket cannot be used");
                 }
                 edge.ended().await;
             });
@@ -179,10 +176,14 @@ fn start_workers(
     (0..workers).map(start).collect()
 }
 
-fn accept_on(edge: &Arc<Edge>, listener: TcpListener, worker: usize) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    tokio::spawn(Arc::clone(edge).serve(listener, worker));
+fn accept_on(edge: &Arc<Edge>, sockets: Sockets, worker: usize) -> std::io::Result<()> {
+    let plain = sockets.plain.into_iter().map(|socket| (socket, Port::Plain));
+    let tls = sockets.tls.into_iter().map(|socket| (socket, Port::Tls));
+    for (socket, port) in plain.chain(tls) {
+        socket.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(socket)?;
+        tokio::spawn(Arc::clone(edge).serve(listener, worker, port));
+    }
     Ok(())
 }
 
@@ -221,9 +222,10 @@ pub struct InProcess {
     edge: Arc<Edge>,
     client: Client,
     address: SocketAddr,
+    tls_address: SocketAddr,
 }
 
-/// Starts an edge on `listen` within this process. It ends with [`InProcess::drain`], or with the runtime.
+/// Starts an edge on `listen` within this process, and with TLS on a free port of the same address. It ends with [`InProcess::drain`], or with the runtime.
 ///
 /// # Errors
 /// When the address, the folder or the control socket cannot be had.
@@ -236,13 +238,15 @@ pub async fn in_process(
 ) -> std::io::Result<InProcess> {
     let place = Place::in_data(data);
     place.create()?;
-    let socket = TcpListener::bind(listen)?;
-    let address = socket.local_addr()?;
+    let plain = TcpListener::bind(listen)?;
+    let tls = TcpListener::bind((listen.ip(), 0))?;
+    let (address, tls_address) = (plain.local_addr()?, tls.local_addr()?);
+    let sockets = Sockets { plain: vec![plain], tls: vec![tls] };
     let edge = Edge::new(EdgeConfig { limits, access, clock: Arc::clone(&clock), workers: 1 })?;
     let (orders, mut ordered) = mpsc::channel(4);
-    let desk = Desk::new(Arc::clone(&edge), place, vec![socket.try_clone()?], &*clock, orders);
+    let desk = Desk::new(Arc::clone(&edge), place, sockets.try_clone()?, &*clock, orders);
     desk.restore().await;
-    accept_on(&edge, socket, 0)?;
+    accept_on(&edge, sockets, 0)?;
     tokio::spawn(Arc::clone(&edge).sweep());
     desk.serve()?;
     let told = Arc::clone(&edge);
@@ -251,7 +255,7 @@ pub async fn in_process(
             told.drain(patience).await;
         }
     });
-    Ok(InProcess { edge, client: Client::of(data), address })
+    Ok(InProcess { edge, client: Client::of(data), address, tls_address })
 }
 
 impl InProcess {
@@ -263,6 +267,11 @@ impl InProcess {
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where they connect with TLS.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls_address
     }
 
     /// The edge itself.

@@ -10,6 +10,7 @@ use command_fds::{CommandFdExt as _, FdMapping};
 use naru_model::Problem;
 use tokio::net::TcpSocket;
 
+use super::sockets::Sockets;
 use super::{Process, ProcessConfig};
 use crate::control::Client;
 use crate::control::handover::SOCKETS_MAX;
@@ -23,11 +24,16 @@ const START: Duration = Duration::from_secs(15);
 const LOG_MAX: u64 = 8 * 1024 * 1024;
 
 /// Binds every address.
-pub(super) fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Problem> {
-    if addresses.is_empty() || addresses.len() > SOCKETS_MAX {
+pub(super) fn bind(plain: &[SocketAddr], tls: &[SocketAddr]) -> Result<Sockets, Problem> {
+    let count = plain.len() + tls.len();
+    if count == 0 || count > SOCKETS_MAX {
         return Err(Problem::new("edge.bind", format!("the edge listens on 1 to {SOCKETS_MAX} addresses"))
-            .cause(format!("{} are given", addresses.len())));
+            .cause(format!("{count} are given")));
     }
+    Ok(Sockets { plain: bind_all(plain)?, tls: bind_all(tls)? })
+}
+
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Problem> {
     addresses.iter().map(|&address| bind_one(address)).collect()
 }
 
@@ -51,7 +57,7 @@ pub(super) async fn start(
     config: &ProcessConfig,
     place: &Place,
     client: &Client,
-    sockets: &[TcpListener],
+    sockets: &Sockets,
     take_over: bool,
 ) -> Result<Process, Problem> {
     let failed = |cause: String| {
@@ -89,7 +95,7 @@ pub(super) async fn start(
 fn spawn(
     config: &ProcessConfig,
     place: &Place,
-    sockets: &[TcpListener],
+    sockets: &Sockets,
     take_over: bool,
 ) -> std::io::Result<std::process::Child> {
     let log = own_log(place)?;
@@ -99,16 +105,19 @@ fn spawn(
     if take_over {
         command.arg("--take-over");
     }
+    if !sockets.tls.is_empty() {
+        command.arg("--tls-sockets").arg(sockets.tls.len().to_string());
+    }
     command
         .env_clear()
         .envs(config.environment.iter().map(|(name, value)| (name, value)))
-        .env("LISTEN_FDS", sockets.len().to_string())
+        .env("LISTEN_FDS", sockets.all().count().to_string())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
     let mappings = sockets
-        .iter()
+        .all()
         .zip(3..)
         .map(|(socket, child_fd)| Ok(FdMapping { parent_fd: socket.try_clone()?.into(), child_fd }))
         .collect::<std::io::Result<Vec<_>>>()?;

@@ -39,6 +39,15 @@ pub(super) fn host_of(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
     {
         return Err(Refusal::Malformed("the Host header and the request target name different hosts"));
     }
+    name_in(given)
+}
+
+/// The name in a `Host` header: lower case, without port and final dot.
+pub(super) fn name_of(host: &HeaderValue) -> Result<Cow<'_, str>, Refusal> {
+    name_in(host.to_str().map_err(|_| Refusal::Malformed("the Host header is not a host"))?)
+}
+
+fn name_in(given: &str) -> Result<Cow<'_, str>, Refusal> {
     let name = without_port(given).ok_or(Refusal::Malformed("the Host header is not a host"))?;
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -186,18 +195,20 @@ fn remove_claims(headers: &mut HeaderMap) {
 pub(super) struct Origin {
     peer: HeaderValue,
     forwarded_for: String,
+    proto: &'static str,
 }
 
 impl Origin {
     /// Computed once per connection.
-    pub(super) fn new(peer: SocketAddr) -> Self {
+    pub(super) fn new(peer: SocketAddr, secure: bool) -> Self {
         let address = peer.ip().to_canonical();
         let text = address.to_string();
         let forwarded_for = match address {
             IpAddr::V4(_) => format!("for={text}"),
             IpAddr::V6(_) => format!("for=\"[{text}]\""),
         };
-        Self { peer: HeaderValue::try_from(text).expect("an address is visible ASCII"), forwarded_for }
+        let peer = HeaderValue::try_from(text).expect("an address is visible ASCII");
+        Self { peer, forwarded_for, proto: if secure { "https" } else { "http" } }
     }
 }
 
@@ -223,7 +234,7 @@ pub(super) fn to_replica(
     if let Some(host) = host {
         let mut forwarded = String::with_capacity(origin.forwarded_for.len() + host.len() + 20);
         forwarded.push_str(&origin.forwarded_for);
-        let _ = write!(forwarded, ";host=\"{}\";proto=http", host.to_str().unwrap_or_default());
+        let _ = write!(forwarded, ";host=\"{}\";proto={}", host.to_str().unwrap_or_default(), origin.proto);
         if let Ok(value) = HeaderValue::try_from(forwarded) {
             headers.insert(header::FORWARDED, value);
         }
@@ -231,7 +242,7 @@ pub(super) fn to_replica(
         headers.insert(header::HOST, host);
     }
     headers.insert(X_FORWARDED_FOR.clone(), origin.peer.clone());
-    headers.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static(origin.proto));
     headers.insert(X_REQUEST_ID.clone(), request_id.clone());
     if wants_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -307,7 +318,7 @@ mod tests {
                 .header("te", "gzip, trailers")
                 .header("accept", "*/*")
         });
-        let origin = Origin::new("127.0.0.9:1234".parse().unwrap());
+        let origin = Origin::new("127.0.0.9:1234".parse().unwrap(), false);
         to_replica(&mut head, &origin, &HeaderValue::from_static("id-1"), None, false);
         let mut lines: Vec<String> =
             head.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();

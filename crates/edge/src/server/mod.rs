@@ -7,44 +7,48 @@ mod access;
 mod admit;
 mod backend;
 mod body;
+mod connection;
 mod figures;
+mod frames;
 mod head;
+mod http2;
 mod page;
 mod proxy;
 mod record;
 mod routing;
+mod shelf;
 mod sticky;
 mod tables;
+mod threshold;
 mod upgrade;
 mod wire;
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use naru_model::{Clock, EnvironmentKey, RevisionNumber, Timestamp};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::access::AccessLog;
+pub use self::connection::Port;
 pub use self::figures::{Counts, LATENCY_BOUNDS_MS, Metrics, RouteCounts};
 pub use self::tables::PublishError;
 
 use self::access::AccessSink;
 use self::admit::WaitingRoom;
+use self::connection::Arrival;
 use self::figures::Figures;
-use self::head::Origin;
 use self::routing::Routing;
+use self::shelf::Shelf;
 use self::tables::Tables;
-use self::wire::{Signals, Wire};
-use crate::Limits;
+use crate::{Limits, TlsTable, TlsTableError};
 
 /// What an edge is made with.
 pub struct EdgeConfig {
@@ -72,6 +76,8 @@ pub struct Edge {
     /// Wakes requests that are held.
     changed: watch::Sender<u64>,
     tables: Mutex<Tables>,
+    shelf: Arc<Shelf>,
+    tls: Arc<ServerConfig>,
     waiting: WaitingRoom,
     unrouted: Figures,
     slots: Arc<Semaphore>,
@@ -87,14 +93,18 @@ impl Edge {
     /// An edge without routes.
     ///
     /// # Errors
-    /// When the access log cannot be opened.
+    /// When the access log cannot be opened, or there is no randomness for TLS.
     pub fn new(config: EdgeConfig) -> std::io::Result<Arc<Self>> {
         let EdgeConfig { limits, access, clock, workers } = config;
+        let shelf = Arc::new(Shelf::default());
+        let tls = shelf::server_config(Arc::clone(&shelf)).map_err(std::io::Error::other)?;
         Ok(Arc::new(Self {
             slots: Arc::new(Semaphore::new(limits.connections)),
             waiting: WaitingRoom::new(&limits),
             limits: Arc::new(limits),
             started_at: clock.now(),
+            shelf,
+            tls,
             clock,
             access: AccessSink::open(access)?,
             workers: workers.max(1),
@@ -112,21 +122,23 @@ impl Edge {
 
     /// Accepts connections until the edge drains. Call it once per worker and listener; several workers may share
     /// one listening socket. `worker` counts from 0.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, worker: usize) {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, worker: usize, port: Port) {
         loop {
-            let slot = tokio::select! {
-                () = self.draining.cancelled() => return,
-                slot = Arc::clone(&self.slots).acquire_owned() => slot.expect("the semaphore is never closed"),
-            };
             let accepted = tokio::select! {
                 () = self.draining.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let edge = Arc::clone(&self);
+                    // Taken after accepting: several listeners that wait would otherwise hold a slot each. One that was
+                    // accepted is served, also when the edge drains meanwhile.
+                    let slot = tokio::select! {
+                        slot = Arc::clone(&self.slots).acquire_owned() => slot.ok(),
+                        () = self.draining.cancelled() => None,
+                    };
+                    let arrival = Arrival { edge: Arc::clone(&self), peer, worker, port };
                     self.tasks.spawn(async move {
-                        edge.connection(stream, peer, worker).await;
+                        arrival.carry(stream).await;
                         drop(slot);
                     });
                 }
@@ -150,39 +162,23 @@ impl Edge {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, worker: usize) {
-        let _ = stream.set_nodelay(true);
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        let _count = CountDown(&self.connections);
-        let signals = Arc::new(Signals::default());
-        let wire =
-            Wire::new(stream, Arc::clone(&signals), self.limits.head_read, self.limits.client_write_idle);
-        let client = Arc::new(proxy::Client {
-            edge: Arc::clone(&self),
-            signals,
-            peer: peer.ip(),
-            origin: Origin::new(peer),
-            worker,
-        });
-        let service = service_fn(move |request| proxy::answer(Arc::clone(&client), request));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.client_idle)
-            .max_headers(self.limits.header_fields)
-            .max_header_size(self.limits.head_bytes)
-            .max_buf_size(self.limits.head_bytes.max(64 * 1024))
-            .serve_connection(TokioIo::new(wire), service)
-            .with_upgrades();
-        let mut connection = std::pin::pin!(connection);
-        // Clients come and go, and send nonsense; what they were answered is in the access log.
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = self.draining.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        tokio::select! {
-            _ = connection => {}
-            () = self.ended.cancelled() => {}
-        }
+    /// Puts certificates, challenges and what hosts ask of visitors in force, in the place of all before; handshakes and
+    /// requests under way are not disturbed.
+    ///
+    /// # Errors
+    /// When the table cannot be used; the one before stays.
+    pub fn secure(&self, table: TlsTable) -> Result<(), TlsTableError> {
+        self.shelf.lay(table)
+    }
+
+    /// What [`Edge::secure`] put in force.
+    pub fn tls_table(&self) -> TlsTable {
+        self.shelf.table()
+    }
+
+    /// Hosts with a certificate, and whether their plain requests are sent on to TLS.
+    pub fn tls_hosts(&self) -> BTreeMap<String, bool> {
+        self.shelf.hosts()
     }
 
     /// Near the bound, connections are given back after each answer.
@@ -230,14 +226,6 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
     )
-}
-
-struct CountDown<'a>(&'a AtomicUsize);
-
-impl Drop for CountDown<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Names a set of counters.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
@@ -18,6 +19,7 @@ use super::page::{self, Failure, Manner};
 use super::record::Record;
 use super::routing::{Ticket, Tried};
 use super::sticky::Place;
+use super::threshold::{self, Reply};
 use super::upgrade;
 use super::wire::Signals;
 
@@ -26,6 +28,8 @@ pub(super) struct Client {
     pub(super) edge: Arc<Edge>,
     pub(super) signals: Arc<Signals>,
     pub(super) peer: IpAddr,
+    /// It came by TLS.
+    pub(super) secure: bool,
     pub(super) origin: Origin,
     pub(super) worker: usize,
 }
@@ -39,14 +43,16 @@ pub(super) async fn answer(
     if request.body().is_end_stream() {
         client.signals.body_over();
     }
-    let host = request.headers().get(header::HOST);
-    let mut record = Record::open(&client.edge, client.peer, request.method(), request.uri(), host);
+    let host = request.headers().get(header::HOST).cloned();
+    let mut record = Record::open(&client.edge, client.peer, request.method(), request.uri(), host.as_ref());
     let manner = Manner::of(request.headers());
     let is_head = request.method() == Method::HEAD;
     let mut response = match carry(&client, request, &mut record).await {
-        Ok(carried) => carried.into_response(record, &client),
+        Ok(Outcome::Carried(carried)) => carried.into_response(record, &client),
+        Ok(Outcome::Own(reply)) => with_text(&client, reply.into_response(), record, is_head),
         Err(failure) => failed(&client, failure, &manner, record, is_head),
     };
+    threshold::remember(&client, host.as_ref(), &mut response);
     if client.edge.is_crowded() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -57,17 +63,34 @@ fn failed(
     client: &Client,
     failure: Failure,
     manner: &Manner,
+    record: Record,
+    is_head: bool,
+) -> Response<ReplyBody> {
+    let request_id = record.request_id.to_str().unwrap_or_default();
+    let rendered = page::render(failure, manner, record.service(), request_id);
+    with_text(client, rendered, record, is_head)
+}
+
+/// An answer that the edge words itself.
+fn with_text<T: Into<Bytes>>(
+    client: &Client,
+    worded: Response<T>,
     mut record: Record,
     is_head: bool,
 ) -> Response<ReplyBody> {
-    record.answered(failure.status());
-    let request_id = record.request_id.clone();
-    let rendered = page::render(failure, manner, record.service(), request_id.to_str().unwrap_or_default());
-    let (mut head, text) = rendered.into_parts();
-    head.headers.insert(X_REQUEST_ID.clone(), request_id);
+    let (mut head, text) = worded.into_parts();
+    let text = text.into();
+    record.answered(head.status);
+    head.headers.insert(X_REQUEST_ID.clone(), record.request_id.clone());
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
-    let text = if is_head { bytes::Bytes::new() } else { text };
+    let text = if is_head { Bytes::new() } else { text };
     Response::from_parts(head, ReplyBody::page(text, record, Arc::clone(&client.signals)))
+}
+
+/// Where the answer comes from.
+enum Outcome {
+    Carried(Carried),
+    Own(Reply),
 }
 
 /// A replica's answer, with what must live as long as its body.
@@ -84,12 +107,16 @@ async fn carry(
     client: &Arc<Client>,
     request: Request<Incoming>,
     record: &mut Record,
-) -> Result<Carried, Failure> {
+) -> Result<Outcome, Failure> {
     let (mut parts, body) = request.into_parts();
     head::check(&parts, client.signals.is_ambiguous()).map_err(Failure::Refused)?;
     let host = head::host_of(&parts).map_err(Failure::Refused)?.into_owned();
+    if let Some(reply) = threshold::reply(client, &host, &parts.uri) {
+        return Ok(Outcome::Own(reply));
+    }
     let path = parts.uri.clone();
-    if head::bytes_of(&parts.headers) > client.edge.limits.head_bytes {
+    let limits = &client.edge.limits;
+    if head::bytes_of(&parts.headers) > limits.head_bytes || parts.headers.len() > limits.header_fields {
         return Err(Failure::HeadTooLarge);
     }
 
@@ -114,7 +141,7 @@ async fn carry(
         worker: client.worker,
         limits: Arc::clone(&client.edge.limits),
     };
-    Ok(Carried { response, lease, upgrade, given: ticket.given })
+    Ok(Outcome::Carried(Carried { response, lease, upgrade, given: ticket.given }))
 }
 
 /// The body as the replica gets it, the channel that tells how far it is, and the gate of `Expect: 100-continue`.

@@ -13,7 +13,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 /// What the connection and the requests on it tell each other.
@@ -47,10 +46,11 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// The connection.
-pub(super) struct Wire {
-    stream: TcpStream,
+pub(super) struct Wire<S> {
+    stream: S,
     signals: Arc<Signals>,
-    watch: HeadWatch,
+    /// Absent where the bytes are not HTTP/1.1.
+    watch: Option<HeadWatch>,
     head_read: Duration,
     head_timer: Option<Pin<Box<Sleep>>>,
     write_idle: Duration,
@@ -59,19 +59,19 @@ pub(super) struct Wire {
     lingered: usize,
 }
 
-impl Wire {
-    pub(super) fn new(
-        stream: TcpStream,
-        signals: Arc<Signals>,
-        head_read: Duration,
-        write_idle: Duration,
-    ) -> Self {
-        let watch = HeadWatch::default();
+impl<S> Wire<S> {
+    /// Carries HTTP/1.1.
+    pub(super) fn new(stream: S, signals: Arc<Signals>, head_read: Duration, write_idle: Duration) -> Self {
+        Self { signals, watch: Some(HeadWatch::default()), head_read, ..Self::unwatched(stream, write_idle) }
+    }
+
+    /// Carries anything.
+    pub(super) fn unwatched(stream: S, write_idle: Duration) -> Self {
         Self {
             stream,
-            signals,
-            watch,
-            head_read,
+            signals: Arc::default(),
+            watch: None,
+            head_read: Duration::MAX,
             head_timer: None,
             write_idle,
             write_timer: None,
@@ -80,9 +80,16 @@ impl Wire {
         }
     }
 
+    fn in_head(&self) -> bool {
+        self.watch.as_ref().is_some_and(HeadWatch::in_head)
+    }
+
     /// Runs while nothing arrives: a head that has begun must end in time.
-    fn poll_head_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if !self.watch.in_head() || self.signals.busy.load(Ordering::Relaxed) {
+    fn poll_head_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Error>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        if !self.in_head() || self.signals.busy.load(Ordering::Relaxed) {
             self.head_timer = None;
             return Poll::Pending;
         }
@@ -90,7 +97,9 @@ impl Wire {
         let timer = self.head_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(head_read)));
         ready!(timer.as_mut().poll(cx));
         // The answer is small and nothing else was written: it fits the empty socket buffer, or is not sent.
-        let _ = self.stream.try_write(TIMED_OUT);
+        if let Poll::Ready(Ok(_)) = Pin::new(&mut self.stream).poll_write(cx, TIMED_OUT) {
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
@@ -109,17 +118,18 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
-                if this.watch.look(&buf.filled()[before..], this.signals.bodies_over.load(Ordering::Relaxed))
-                {
+                let bodies_over = this.signals.bodies_over.load(Ordering::Relaxed);
+                let watch = this.watch.as_mut();
+                if watch.is_some_and(|watch| watch.look(&buf.filled()[before..], bodies_over)) {
                     this.signals.ambiguous.store(true, Ordering::Relaxed);
                 }
-                if !this.watch.in_head() {
+                if !this.in_head() {
                     this.head_timer = None;
                 }
                 Poll::Ready(Ok(()))
@@ -130,7 +140,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(cx, buf);

@@ -100,6 +100,19 @@ pub(crate) async fn until(mut condition: impl AsyncFnMut() -> bool) {
     .expect("the condition was not met in time");
 }
 
+/// The line that the access log has of a request.
+pub(crate) async fn access_line(fixture: &Fixture, request_id: &str) -> String {
+    let path = fixture.data.path().join("edge/access.log");
+    let mut found = None;
+    until(async || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        found = text.lines().find(|line| line.contains(request_id)).map(str::to_owned);
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
+}
+
 pub(crate) fn environment(name: &str) -> EnvironmentKey {
     EnvironmentKey { project: "shop".parse().unwrap(), environment: name.parse().unwrap() }
 }

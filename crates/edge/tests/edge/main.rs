@@ -2,8 +2,12 @@
 
 mod control;
 mod failures;
+mod frames;
 mod framing;
 mod harness;
+mod http2;
 mod process;
 mod routing;
 mod streaming;
+mod tls;
+mod tls_harness;

@@ -9,6 +9,7 @@ use naru_edge::process::{ProcessConfig, Supervisor, ensure_running};
 use naru_model::Generation;
 
 use crate::harness::{Replica, SOON, Wire, environment, single, table, until};
+use crate::tls_harness::Authority;
 
 fn config(data: &std::path::Path) -> ProcessConfig {
     let tests = std::env::current_exe().unwrap();
@@ -17,6 +18,7 @@ fn config(data: &std::path::Path) -> ProcessConfig {
     ProcessConfig {
         data: data.to_owned(),
         listen: vec!["127.0.0.1:0".parse().unwrap()],
+        listen_tls: vec!["127.0.0.1:0".parse().unwrap()],
         program,
         arguments: Vec::new(),
         environment: Vec::new(),
@@ -105,6 +107,36 @@ async fn a_new_serve_adopts_the_running_edge_and_its_sockets() {
     assert_eq!(get(&second).await, 200);
     assert_ne!(pid(&second).await, edge);
     second.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tls_port_and_its_certificates_outlive_serve_and_edge() {
+    let data = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let first = ensure_running(config(data.path())).await.unwrap();
+    first.client().secure(&authority.table(&["shop.test"])).await.unwrap();
+    let address = first.tls_addresses()[0];
+    let shakes = async || authority.connect(address, "shop.test", &["h2"]).await.is_ok();
+    assert!(shakes().await);
+    let edge = pid(&first).await;
+    drop(first);
+
+    let second = ensure_running(config(data.path())).await.unwrap();
+    assert_eq!((second.tls_addresses(), pid(&second).await), (vec![address], edge));
+    kill(edge);
+    until(async || !matches!(pid(&second).await, 0) && pid(&second).await != edge).await;
+    assert!(shakes().await, "the next edge has socket and certificate");
+    second.upgrade().await.unwrap();
+    assert!(shakes().await, "and so has the one after it");
+    second.stop(Duration::from_secs(1)).await;
+
+    // Without TLS the plain port is what it was.
+    let mut without = config(data.path());
+    without.listen_tls = Vec::new();
+    let third = ensure_running(without).await.unwrap();
+    assert_eq!(third.tls_addresses(), Vec::new());
+    assert_eq!(get(&third).await, 404);
+    third.stop(Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

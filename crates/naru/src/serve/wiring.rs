@@ -213,7 +213,9 @@ async fn routers(
 impl Parts {
     /// Where services are reached, for people.
     pub(super) fn edge_addresses(&self) -> String {
-        self.edge.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        let plain = self.edge.addresses().into_iter().map(|address| address.to_string());
+        let tls = self.edge.tls_addresses().into_iter().map(|address| format!("{address} (TLS)"));
+        plain.chain(tls).collect::<Vec<_>>().join(", ")
     }
 
     /// Starts every loop. They end when `stop` is cancelled.
@@ -309,6 +311,7 @@ fn edge_config(arguments: &Arguments, folder: &DataFolder) -> Result<ProcessConf
     Ok(ProcessConfig {
         data: folder.path(""),
         listen: arguments.edge_listen.clone(),
+        listen_tls: arguments.edge_listen_tls.clone(),
         program,
         arguments: vec!["edge".into()],
         environment,

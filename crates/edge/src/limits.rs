@@ -48,10 +48,20 @@ pub struct Limits {
     pub idle_per_replica: usize,
     /// How long an idle connection to a replica is kept; below the 5 s after which common servers close theirs.
     pub replica_idle: Duration,
-    /// How long a replica that refused a connection is passed over while others serve.
-    pub suspect: Duration,
+    /// How long a replica that could not be reached is passed over while others serve; each time twice as long.
+    pub eject: Duration,
+    /// The longest that a replica is passed over before it is probed.
+    pub eject_max: Duration,
+    /// Errors in a row (500, 502, 503, 504, too late, broken off) after which a replica is passed over.
+    pub eject_errors: u32,
+    /// Between two looks whether a replica that is passed over is worth a probe.
+    pub probe: Duration,
+    /// How long a new replica's share grows, from a tenth of it to all.
+    pub slow_start: Duration,
     /// Further attempts after the first.
     pub retries: usize,
+    /// Further attempts under way at once, over all requests.
+    pub retries_at_once: usize,
     /// How long a request waits on a held route.
     pub hold: Duration,
     /// Requests that wait at once, per environment.
@@ -83,8 +93,13 @@ impl Default for Limits {
             expect_continue: Duration::from_secs(1),
             idle_per_replica: 128,
             replica_idle: Duration::from_secs(4),
-            suspect: Duration::from_secs(1),
+            eject: Duration::from_secs(1),
+            eject_max: Duration::from_secs(30),
+            eject_errors: 10,
+            probe: Duration::from_millis(500),
+            slow_start: Duration::from_secs(10),
             retries: 2,
+            retries_at_once: 256,
             hold: Duration::from_secs(10),
             held_requests: 1_024,
             held_bytes: 16 * 1024 * 1024,

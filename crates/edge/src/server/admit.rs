@@ -70,7 +70,7 @@ impl Edge {
                 record.on_route(entry);
                 return Ok(Found::Held(Arc::clone(entry)));
             }
-            let Some(ticket) = entry.take(tried, headers) else {
+            let Some(ticket) = entry.take(tried, headers, self.limits.slow_start) else {
                 record.on_route(entry);
                 return Err(Failure::NoReplica);
             };

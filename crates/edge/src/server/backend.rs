@@ -4,9 +4,9 @@
 //! replica a request goes to is decided in `routing`.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
@@ -15,6 +15,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::body::RequestBody;
+use super::health::Health;
 use crate::Limits;
 
 /// A connection to a replica on which one request at a time can be sent.
@@ -25,10 +26,8 @@ pub(super) struct Backend {
     pub(super) replica: ReplicaKey,
     pub(super) name: Box<str>,
     pub(super) address: SocketAddr,
+    pub(super) health: Health,
     in_flight: AtomicU32,
-    /// Milliseconds after `epoch` until which it is passed over.
-    suspect_until: AtomicU64,
-    epoch: Instant,
     /// One pool per worker: a connection stays on the thread that drives it, and its lock is never contended.
     pools: Box<[Mutex<Vec<Idle>>]>,
 }
@@ -44,26 +43,14 @@ impl Backend {
             name: replica.to_string().into(),
             replica,
             address,
+            health: Health::new(),
             in_flight: AtomicU32::new(0),
-            suspect_until: AtomicU64::new(0),
-            epoch: Instant::now(),
             pools: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
         }
     }
 
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)
-    }
-
-    /// Marks it as refusing connections for a while.
-    pub(super) fn suspect(&self, how_long: Duration) {
-        let until = self.epoch.elapsed() + how_long;
-        self.suspect_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    pub(super) fn is_suspect(&self) -> bool {
-        let until = self.suspect_until.load(Ordering::Relaxed);
-        until != 0 && u128::from(until) > self.epoch.elapsed().as_millis()
     }
 
     /// An idle connection of this worker, the warmest first.
@@ -102,12 +89,9 @@ impl Backend {
 
     /// Opens a connection and starts the task that drives it.
     pub(super) async fn connect(&self, limits: &Limits) -> std::io::Result<Sender> {
-        let stream = tokio::time::timeout(limits.connect, reach(self.address))
-            .await
-            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        let stream = self.reach(limits).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
-            .max_headers(256)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(std::io::Error::other)?;
@@ -116,6 +100,20 @@ impl Backend {
             let _ = connection.with_upgrades().await;
         });
         Ok(sender)
+    }
+
+    async fn reach(&self, limits: &Limits) -> std::io::Result<TcpStream> {
+        tokio::time::timeout(limits.connect, reach(self.address))
+            .await
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+    }
+
+    /// Looks whether a replica that is passed over can be reached again.
+    pub(super) async fn probe(self: Arc<Self>, limits: Arc<Limits>) {
+        match self.reach(&limits).await {
+            Ok(_) => self.health.restore(),
+            Err(_) => self.health.unreachable(&limits),
+        }
     }
 }
 

@@ -70,7 +70,6 @@ pub(super) enum RequestBody {
 pub(super) struct StreamedBody {
     inner: Incoming,
     upload: Arc<Upload>,
-    signals: Arc<Signals>,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     /// Closed until the replica asks for the body (`Expect: 100-continue`).
@@ -83,8 +82,8 @@ struct Gate {
 }
 
 impl StreamedBody {
-    pub(super) fn new(inner: Incoming, upload: Arc<Upload>, signals: Arc<Signals>, idle: Duration) -> Self {
-        Self { inner, upload, signals, idle, timer: None, gate: None }
+    pub(super) fn new(inner: Incoming, upload: Arc<Upload>, idle: Duration) -> Self {
+        Self { inner, upload, idle, timer: None, gate: None }
     }
 
     /// Holds the body back until `opened` says whether it is wanted, or `patience` ends.
@@ -166,9 +165,7 @@ impl Body for RequestBody {
 
 impl StreamedBody {
     fn finish(&mut self) {
-        if !self.upload.over.swap(true, Ordering::AcqRel) {
-            self.signals.body_over();
-        }
+        self.upload.over.store(true, Ordering::Release);
     }
 }
 
@@ -237,7 +234,10 @@ impl Body for ReplyBody {
             (Poll::Ready(Some(Ok(frame))), Some(record)) => {
                 record.sent(frame.data_ref().map_or(0, Bytes::len));
             }
-            (Poll::Ready(Some(Err(_))), Some(record)) => record.lost(),
+            (Poll::Ready(Some(Err(_))), Some(record)) => {
+                record.lost();
+                this.signals.broke_off();
+            }
             _ => {}
         }
         polled
@@ -267,7 +267,10 @@ impl FromReplica {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Some(Err(error))) => {
+                self.lease.in_flight.backend().health.failed(&self.lease.limits);
+                Poll::Ready(Some(Err(error.into())))
+            }
             Poll::Ready(None) => {
                 self.ended = true;
                 Poll::Ready(None)
@@ -284,7 +287,7 @@ impl FromReplica {
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
-        self.signals.set_busy(false);
+        self.signals.end();
         let whole = self.is_end_stream();
         if let Source::Replica(from) = &mut self.source {
             from.lease.end(whole);

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::head::Origin;
 use super::proxy::{self, Client};
-use super::wire::{Signals, Wire};
+use super::wire::{Abort, Signals, Wire};
 use super::{Edge, http2};
 
 /// What a listener speaks.
@@ -86,7 +86,7 @@ impl Arrival {
 
     async fn http1<S>(self, stream: S)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Abort + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let signals = Arc::new(Signals::default());
         let limits = &self.edge.limits;
@@ -115,7 +115,7 @@ impl Arrival {
 
     async fn http2<S>(self, stream: S)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Abort + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let client = self.client(Arc::new(Signals::default()));
         let wire = Wire::unwatched(stream, self.edge.limits.client_write_idle);

@@ -16,6 +16,7 @@ pub(super) struct Figures {
     status: [AtomicU64; 5],
     broken: AtomicU64,
     cancelled: AtomicU64,
+    retried: AtomicU64,
     started: AtomicU64,
     ended: AtomicU64,
     buckets: [AtomicU64; LATENCY_BOUNDS_MS.len() + 1],
@@ -38,6 +39,11 @@ pub(super) struct Outcome {
 impl Figures {
     pub(super) fn begin(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request was sent on to another replica.
+    pub(super) fn retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn end(&self, outcome: &Outcome) {
@@ -81,6 +87,7 @@ impl Figures {
             status_5xx: load(&self.status[4]),
             broken: load(&self.broken),
             cancelled: load(&self.cancelled),
+            retried: load(&self.retried),
             in_flight: load(&self.started).saturating_sub(ended),
             latency_counts: self.buckets.iter().map(load).collect(),
             latency_sum_us: load(&self.micros),
@@ -108,6 +115,9 @@ pub struct Counts {
     pub broken: u64,
     /// Requests whose client left before there was an answer.
     pub cancelled: u64,
+    /// Requests that failed here and were sent to another replica.
+    #[serde(default)]
+    pub retried: u64,
     /// Requests under way.
     pub in_flight: u64,
     /// Ended requests per bucket of [`LATENCY_BOUNDS_MS`], without upgraded connections; not cumulative.

@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri, request};
 
+use super::framing::Fault;
+
 pub(super) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -88,12 +90,12 @@ pub(super) fn bytes_of(headers: &HeaderMap) -> usize {
 }
 
 /// Refuses methods and framing that are not carried on. What hyper refuses itself is not repeated here.
-pub(super) fn check(head: &request::Parts, ambiguous_framing: bool) -> Result<(), Refusal> {
+pub(super) fn check(head: &request::Parts, fault: Option<Fault>) -> Result<(), Refusal> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Refusal::Method);
     }
-    if ambiguous_framing {
-        return Err(Refusal::Malformed("the length of the body is given twice"));
+    if let Some(fault) = fault {
+        return Err(Refusal::Malformed(fault.words()));
     }
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
@@ -111,6 +113,20 @@ pub(super) fn check(head: &request::Parts, ambiguous_framing: bool) -> Result<()
         return Err(Refusal::Malformed("the request target is not a path"));
     }
     Ok(())
+}
+
+/// Whether an answer's body is framed in one way: RFC 9112 §6.3 calls both at once a likely attack, and no other
+/// coding was asked for.
+pub(super) fn is_framed_once(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match codings.next() {
+        None => true,
+        Some(coding) => {
+            coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                && codings.next().is_none()
+                && !headers.contains_key(header::CONTENT_LENGTH)
+        }
+    }
 }
 
 /// The protocol a request asks to change to, when it is one that is carried: WebSocket and other single tokens.
@@ -168,11 +184,13 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Removes every header a client could use to pass for somebody else, in the spelling with underscores too:
-/// gateways that turn headers into variables cannot tell `X-Forwarded-For` from `X_Forwarded_For`.
+/// gateways that turn headers into variables cannot tell `X-Forwarded-For` from `X_Forwarded_For`, nor
+/// `Content-Length` from `Content_Length`.
 fn remove_claims(headers: &mut HeaderMap) {
     let claims = |name: &HeaderName| {
         let name = name.as_str();
         match name.as_bytes()[0] {
+            b'c' | b't' => matches!(name, "content_length" | "transfer_encoding"),
             b'x' => {
                 let plain: Cow<'_, str> =
                     if name.contains('_') { name.replace('_', "-").into() } else { name.into() };
@@ -353,7 +371,7 @@ mod tests {
 
     #[test]
     fn framing() {
-        let verdict = |build: fn(request::Builder) -> request::Builder| check(&head(build), false);
+        let verdict = |build: fn(request::Builder) -> request::Builder| check(&head(build), None);
         assert!(verdict(|b| b.method("POST").header("transfer-encoding", "chunked")).is_ok());
         assert!(verdict(|b| b.header("transfer-encoding", "gzip, chunked")).is_err());
         assert!(
@@ -365,6 +383,6 @@ mod tests {
         assert_eq!(verdict(|b| b.method("CONNECT")), Err(Refusal::Method));
         assert_eq!(verdict(|b| b.method("TRACE")), Err(Refusal::Method));
         assert!(verdict(|b| b.method("OPTIONS").uri("*")).is_err());
-        assert!(check(&head(|b| b), true).is_err());
+        assert!(check(&head(|b| b), Some(Fault::LengthTwice)).is_err());
     }
 }

@@ -26,7 +26,7 @@ use super::Edge;
 use super::body::{BodyError, ReplyBody};
 use super::frames::Guarded;
 use super::proxy::{self, Client};
-use super::wire::Wire;
+use super::wire::{Abort, Wire};
 use crate::Limits;
 
 /// How long a client that was told to go may keep its connection without a request.
@@ -35,7 +35,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Carries a connection to its end.
 pub(super) async fn carry<S>(client: Arc<Client>, wire: Wire<S>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Abort + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let edge = Arc::clone(&client.edge);
     let streams = Arc::new(Streams::new(&edge));

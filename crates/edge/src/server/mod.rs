@@ -10,7 +10,9 @@ mod body;
 mod connection;
 mod figures;
 mod frames;
+mod framing;
 mod head;
+mod health;
 mod http2;
 mod page;
 mod proxy;
@@ -29,6 +31,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures::StreamExt as _;
 use naru_model::{Clock, EnvironmentKey, RevisionNumber, Timestamp};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -49,6 +52,9 @@ use self::routing::Routing;
 use self::shelf::Shelf;
 use self::tables::Tables;
 use crate::{Limits, TlsTable, TlsTableError};
+
+/// Replicas that are probed at the same time.
+const PROBES_AT_ONCE: usize = 32;
 
 /// What an edge is made with.
 pub struct EdgeConfig {
@@ -80,6 +86,8 @@ pub struct Edge {
     tls: Arc<ServerConfig>,
     waiting: WaitingRoom,
     unrouted: Figures,
+    /// Requests that are being sent again.
+    retrying: AtomicUsize,
     slots: Arc<Semaphore>,
     connections: AtomicUsize,
     /// No new connections; those that are open end after the request under way.
@@ -113,6 +121,7 @@ impl Edge {
             changed: watch::channel(0).0,
             tables: Mutex::default(),
             unrouted: Figures::default(),
+            retrying: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             draining: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -151,13 +160,17 @@ impl Edge {
         }
     }
 
-    /// Closes idle connections to replicas that have been idle for too long, until the edge ends.
+    /// Keeps house until the edge ends: closes connections to replicas that have been idle for too long, and probes
+    /// replicas that are passed over.
     pub async fn sweep(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(self.limits.replica_idle.max(Duration::from_millis(100)));
+        let mut sweeps = tokio::time::interval(self.limits.replica_idle.max(Duration::from_millis(100)));
+        let mut probes = tokio::time::interval(self.limits.probe.max(Duration::from_millis(10)));
+        probes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.ended.cancelled() => return,
-                _ = ticks.tick() => self.tables.lock().await.sweep(&self.limits),
+                _ = sweeps.tick() => self.tables.lock().await.sweep(&self.limits),
+                _ = probes.tick() => self.probe().await,
             }
         }
     }
@@ -179,6 +192,12 @@ impl Edge {
     /// Hosts with a certificate, and whether their plain requests are sent on to TLS.
     pub fn tls_hosts(&self) -> BTreeMap<String, bool> {
         self.shelf.hosts()
+    }
+
+    async fn probe(&self) {
+        let due = self.tables.lock().await.due();
+        let probes = due.into_iter().map(|backend| backend.probe(Arc::clone(&self.limits)));
+        futures::stream::iter(probes).buffer_unordered(PROBES_AT_ONCE).collect::<()>().await;
     }
 
     /// Near the bound, connections are given back after each answer.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -39,10 +40,7 @@ pub(super) async fn answer(
     client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    client.signals.set_busy(true);
-    if request.body().is_end_stream() {
-        client.signals.body_over();
-    }
+    client.signals.begin(request.version());
     let host = request.headers().get(header::HOST).cloned();
     let mut record = Record::open(&client.edge, client.peer, request.method(), request.uri(), host.as_ref());
     let manner = Manner::of(request.headers());
@@ -97,8 +95,8 @@ enum Outcome {
 struct Carried {
     response: Response<Incoming>,
     lease: Lease,
-    /// The client's half, when it asked for another protocol.
-    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    /// The protocol the client asked for, and its half of the connection.
+    upgrade: Option<Box<(HeaderValue, hyper::upgrade::OnUpgrade)>>,
     /// The place that the visitor was given.
     given: Option<Place>,
 }
@@ -109,7 +107,7 @@ async fn carry(
     record: &mut Record,
 ) -> Result<Outcome, Failure> {
     let (mut parts, body) = request.into_parts();
-    head::check(&parts, client.signals.is_ambiguous()).map_err(Failure::Refused)?;
+    head::check(&parts, client.signals.fault()).map_err(Failure::Refused)?;
     let host = head::host_of(&parts).map_err(Failure::Refused)?.into_owned();
     if let Some(reply) = threshold::reply(client, &host, &parts.uri) {
         return Ok(Outcome::Own(reply));
@@ -127,7 +125,7 @@ async fn carry(
     let chunked = has_body && body.size_hint().exact().is_none();
     let protocol = if has_body { None } else { head::upgrade_of(&parts.headers) };
     let wants_upgrade = protocol.is_some();
-    let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>().filter(|_| wants_upgrade);
+    let upgrade = protocol.clone().zip(parts.extensions.remove::<hyper::upgrade::OnUpgrade>()).map(Box::new);
     head::to_replica(&mut parts, &client.origin, &record.request_id, protocol, chunked);
     let (body, upload, gate) = outgoing_body(client, &parts, body, has_body);
 
@@ -156,8 +154,7 @@ fn outgoing_body(
     }
     let limits = &client.edge.limits;
     let upload = Arc::new(Upload::default());
-    let mut streamed =
-        StreamedBody::new(body, Arc::clone(&upload), Arc::clone(&client.signals), limits.request_body_idle);
+    let mut streamed = StreamedBody::new(body, Arc::clone(&upload), limits.request_body_idle);
     let expects = parts
         .headers
         .get(header::EXPECT)
@@ -200,20 +197,23 @@ impl Attempt<'_> {
         tried: &mut Tried,
         record: &mut Record,
     ) -> Result<(Response<Incoming>, Ticket, Sender), Failure> {
+        let edge = &self.client.edge;
         let mut request = Request::from_parts(parts, body);
         let mut retries = 0;
+        let mut place = None;
         loop {
             let (again, failure) = match self.once(request, &ticket).await {
                 Try::Answered(response, sender) => return Ok((response, ticket, sender)),
                 Try::Unsent(request, failure) => (Some(request), failure),
                 Try::Lost(copy, failure) => (copy, failure),
             };
-            let Some(copy) = again.filter(|_| retries < self.client.edge.limits.retries) else {
-                return Err(failure);
-            };
+            let Some(copy) = again.filter(|_| retries < edge.limits.retries) else { return Err(failure) };
+            if place.is_none() {
+                place = Some(Retrying::enter(edge).ok_or(failure)?);
+            }
+            record.retried();
             tried.add(ticket.choice);
             retries += 1;
-            let edge = &self.client.edge;
             ticket = match edge.admit(self.host, self.path, copy.headers(), *tried, record).await {
                 Ok(ticket) => ticket,
                 // There was a replica, and it failed: that is the more telling of the two.
@@ -227,56 +227,59 @@ impl Attempt<'_> {
     async fn once(&mut self, mut request: Request<RequestBody>, ticket: &Ticket) -> Try {
         let limits = Arc::clone(&self.client.edge.limits);
         let backend = Arc::clone(ticket.in_flight.backend());
-        // A kept connection may have been closed a moment ago: such a request was not sent, and takes the next.
+        let mut kept = backend.reuse(self.client.worker, &limits);
+        // A kept connection may have been closed a moment ago: that says nothing about the replica, and a new one
+        // is made. What was not sent at all may try the other kept ones before.
         loop {
-            let (mut sender, fresh) = match self.connection(&backend).await {
-                Ok(found) => found,
-                Err(failure) => return Try::Unsent(request, failure),
+            let fresh = kept.is_none();
+            let mut sender = match kept.take() {
+                Some(sender) => sender,
+                None => match self.connect(&backend).await {
+                    Ok(sender) => sender,
+                    Err(failure) => return Try::Unsent(request, failure),
+                },
             };
             let copy = self.copy_of(&request);
             self.watch_for_continue(&mut request);
             match self.wait(sender.try_send_request(request)).await {
-                Err(failure) => return Try::Lost(None, failure),
+                Err(failure) => {
+                    backend.health.failed(&limits);
+                    return Try::Lost(None, failure);
+                }
                 Ok(Ok(response)) => {
+                    backend.health.answered(response.status(), &limits);
                     if let Some(gate) = self.gate.take() {
                         let _ = gate.send(response.status().is_success());
                     }
                     return Try::Answered(response, sender);
                 }
                 Ok(Err(mut error)) => match error.take_message() {
-                    Some(unsent) if !fresh => request = unsent,
-                    Some(unsent) => return Try::Unsent(unsent, Failure::Unreachable),
-                    None => {
-                        let failure = self.judge(error.error());
-                        // A kept connection that broke says nothing about the replica: the same one may be asked.
-                        match copy {
-                            Some(copy) if !fresh && failure == Failure::BrokeOff => request = copy,
-                            copy => {
-                                if fresh && failure == Failure::BrokeOff {
-                                    backend.suspect(limits.suspect);
-                                }
-                                return Try::Lost(copy.filter(|_| failure == Failure::BrokeOff), failure);
-                            }
-                        }
+                    Some(unsent) if !fresh => {
+                        request = unsent;
+                        kept = backend.reuse(self.client.worker, &limits);
                     }
+                    Some(unsent) => return Try::Unsent(unsent, Failure::Unreachable),
+                    None => match (self.judge(error.error()), copy) {
+                        (Failure::BrokeOff, Some(copy)) if !fresh => request = copy,
+                        (failure, copy) => {
+                            if fresh && matches!(failure, Failure::BrokeOff | Failure::Nonsense) {
+                                backend.health.failed(&limits);
+                            }
+                            return Try::Lost(copy.filter(|_| failure == Failure::BrokeOff), failure);
+                        }
+                    },
                 },
             }
         }
     }
 
-    async fn connection(&self, backend: &Backend) -> Result<(Sender, bool), Failure> {
+    async fn connect(&self, backend: &Backend) -> Result<Sender, Failure> {
         let limits = &self.client.edge.limits;
-        if let Some(sender) = backend.reuse(self.client.worker, limits) {
-            return Ok((sender, false));
-        }
-        match backend.connect(limits).await {
-            Ok(sender) => Ok((sender, true)),
-            Err(error) => {
-                backend.suspect(limits.suspect);
-                tracing::debug!(replica = %backend.name, %error, "a replica could not be reached");
-                Err(Failure::Unreachable)
-            }
-        }
+        backend.connect(limits).await.map_err(|error| {
+            backend.health.unreachable(limits);
+            tracing::debug!(replica = %backend.name, %error, "a replica could not be reached");
+            Failure::Unreachable
+        })
     }
 
     /// A copy to send again: only of what is idempotent, has no body, and asks for no other protocol.
@@ -336,6 +339,23 @@ impl Attempt<'_> {
     }
 }
 
+/// One request that is being sent again; all together are bounded, so that a failing service is not asked ever more.
+struct Retrying<'a>(&'a AtomicUsize);
+
+impl<'a> Retrying<'a> {
+    fn enter(edge: &'a Edge) -> Option<Self> {
+        let before = edge.retrying.fetch_add(1, Ordering::Relaxed);
+        let place = Self(&edge.retrying);
+        (before < edge.limits.retries_at_once).then_some(place)
+    }
+}
+
+impl Drop for Retrying<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn send_once(slot: &std::sync::Mutex<Option<oneshot::Sender<bool>>>, wanted: bool) {
     let sender = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     if let Some(sender) = sender {
@@ -347,6 +367,9 @@ impl Carried {
     fn into_response(self, mut record: Record, client: &Arc<Client>) -> Response<ReplyBody> {
         let Self { mut response, lease, upgrade, given } = self;
         let status = response.status();
+        if !head::is_framed_once(response.headers()) {
+            return failed(client, Failure::Nonsense, &Manner::default(), record, false);
+        }
         let protocol = response.headers().get(header::UPGRADE).cloned();
         let trailers = response.headers().get(header::TRAILER).cloned();
         head::remove_hop_by_hop(response.headers_mut());
@@ -359,10 +382,12 @@ impl Carried {
         }
         record.answered(status);
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            if let (Some(ours), Some(protocol)) = (upgrade, protocol) {
+            if let (Some((asked, ours)), Some(protocol)) = (upgrade.map(|asked| *asked), protocol)
+                && asked.as_bytes().eq_ignore_ascii_case(protocol.as_bytes())
+            {
                 return upgrade::switch(response, protocol, ours, lease, record, client);
             }
-            // Nobody asked for another protocol.
+            // Nobody asked for this protocol.
             return failed(client, Failure::Nonsense, &Manner::default(), record, false);
         }
         let (head, body) = response.into_parts();

@@ -81,6 +81,13 @@ impl Record {
         }
     }
 
+    /// The request is about to be sent to another replica than the one it is at.
+    pub(super) fn retried(&self) {
+        if let Some((entry, Some(choice))) = &self.route {
+            entry.choices[*choice].figures.retried();
+        }
+    }
+
     pub(super) fn service(&self) -> Option<&str> {
         self.route.as_ref().map(|(entry, _)| &*entry.service)
     }

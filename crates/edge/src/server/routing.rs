@@ -4,8 +4,10 @@
 //! afterwards is `proxy`.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use http::HeaderMap;
 use naru_model::route::{RouteMode, Sticky};
@@ -53,8 +55,19 @@ pub(super) struct Choice {
 
 /// The replicas of one revision on a route: a run of its choices.
 struct Share {
-    choices: std::ops::Range<usize>,
+    choices: Range<usize>,
     weight: u64,
+}
+
+/// How a replica must be to be taken, the strictest first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fitness {
+    /// In service, and it is its turn while its share grows.
+    Ready,
+    /// In service.
+    Sound,
+    /// Whatever is left: somebody is always asked.
+    Any,
 }
 
 /// What an [`Entry`] is made of.
@@ -106,12 +119,27 @@ impl Entry {
         Self { environment, path, service, mode, sticky, choices, figures, shares, even, total_weight, turn }
     }
 
-    /// Chooses a replica that is not in `tried` and counts the request there. `headers` tell the visitor's place.
-    pub(super) fn take(&self, tried: Tried, headers: &HeaderMap) -> Option<Ticket> {
+    /// Chooses a replica that is not in `tried` and counts the request there. `headers` tell the visitor's place; the
+    /// share of a new replica grows over `slow_start`.
+    pub(super) fn take(&self, tried: Tried, headers: &HeaderMap, slow_start: Duration) -> Option<Ticket> {
+        if self.total_weight == 0 {
+            return None;
+        }
         let (place, given) = self.seat(headers);
-        let choice = self.choose(tried, place, true).or_else(|| self.choose(tried, place, false))?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let choice =
+            self.choose(turn, place, |index, fitness| self.is_fit(index, fitness, tried, turn, slow_start))?;
         let in_flight = InFlight::enter(&self.choices[choice].backend);
         Some(Ticket { choice, in_flight, given })
+    }
+
+    fn is_fit(&self, index: usize, fitness: Fitness, tried: Tried, turn: u32, slow_start: Duration) -> bool {
+        let choice = &self.choices[index];
+        let health = &choice.backend.health;
+        choice.weight > 0
+            && !tried.has(index)
+            && (fitness == Fitness::Any || !health.is_out())
+            && (fitness != Fitness::Ready || u64::from(scatter(turn)) < health.share(slow_start))
     }
 
     /// The visitor's place where visitors stay with a revision, and the place it is to be told when it had none.
@@ -126,39 +154,36 @@ impl Entry {
         (Some(drawn), Some(drawn).filter(|_| *sticky == Sticky::Cookie))
     }
 
-    fn choose(&self, tried: Tried, place: Option<Place>, healthy_only: bool) -> Option<usize> {
-        if self.total_weight == 0 {
-            return None;
-        }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let usable = |index: usize| {
-            let choice = &self.choices[index];
-            choice.weight > 0 && !tried.has(index) && !(healthy_only && choice.backend.is_suspect())
+    /// By share first, also when all of the revision's replicas are still growing; another revision is asked when
+    /// none of this one's is in service.
+    fn choose(&self, turn: u32, place: Option<Place>, fit: impl Fn(usize, Fitness) -> bool) -> Option<usize> {
+        let among = |choices: &Range<usize>, fitness| {
+            self.least_loaded(turn, choices.clone(), |index| fit(index, fitness))
         };
         if self.shares.len() > 1 {
-            let fraction = place.map_or_else(|| spread(turn), Place::fraction);
-            let first = self.share(fraction);
-            let within = |share: &Share| self.least_loaded(turn, share.choices.clone(), usable);
-            std::iter::once(first).chain(&*self.shares).find_map(within)
-        } else if self.even {
-            self.least_loaded(turn, 0..self.choices.len(), usable)
-        } else {
-            let first = self.weighted(turn);
-            std::iter::once(first).chain(0..self.choices.len()).find(|&index| usable(index))
+            let own = self.share(place.map_or_else(|| spread(turn), Place::fraction));
+            let any = |fitness| {
+                std::iter::once(own).chain(&*self.shares).find_map(|share| among(&share.choices, fitness))
+            };
+            return among(&own.choices, Fitness::Ready)
+                .or_else(|| any(Fitness::Sound))
+                .or_else(|| any(Fitness::Any));
         }
+        [Fitness::Ready, Fitness::Sound, Fitness::Any].into_iter().find_map(|fitness| {
+            if self.even {
+                return among(&(0..self.choices.len()), fitness);
+            }
+            let first = self.weighted(turn);
+            std::iter::once(first).chain(0..self.choices.len()).find(|&index| fit(index, fitness))
+        })
     }
 
     /// Starts at another replica each turn, so that equal loads take turns.
-    fn least_loaded(
-        &self,
-        turn: u32,
-        among: std::ops::Range<usize>,
-        usable: impl Fn(usize) -> bool,
-    ) -> Option<usize> {
+    fn least_loaded(&self, turn: u32, among: Range<usize>, fit: impl Fn(usize) -> bool) -> Option<usize> {
         let start = among.start + turn as usize % among.len();
         (start..among.end)
             .chain(among.start..start)
-            .filter(|&index| usable(index))
+            .filter(|&index| fit(index))
             .min_by_key(|&index| self.choices[index].backend.in_flight())
     }
 
@@ -189,6 +214,12 @@ impl Entry {
 /// Turn n falls on the fraction n·φ of 2³²: any run of turns is spread evenly, without chance.
 pub(super) fn spread(turn: u32) -> u32 {
     turn.wrapping_mul(0x9E37_79B9)
+}
+
+/// Spreads turns without regard to the fractions that choose a revision.
+fn scatter(turn: u32) -> u32 {
+    let mixed = (turn ^ (turn >> 16)).wrapping_mul(0x85EB_CA6B);
+    (mixed ^ (mixed >> 13)).wrapping_mul(0xC2B2_AE35) ^ (mixed >> 16)
 }
 
 /// The runs of choices with one revision.
@@ -259,6 +290,11 @@ mod tests {
         }))
     }
 
+    /// Takes one, without regard to slow starts.
+    fn take(entry: &Entry) -> Ticket {
+        entry.take(Tried::default(), &HeaderMap::new(), Duration::ZERO).unwrap()
+    }
+
     #[test]
     fn the_longest_prefix_of_whole_segments_wins() {
         let mut routing = Routing::default();
@@ -281,7 +317,7 @@ mod tests {
         let entry = entry("/", &[95, 5, 0]);
         let mut counts = [0; 3];
         for _ in 0..1_000 {
-            counts[entry.take(Tried::default(), &HeaderMap::new()).unwrap().choice] += 1;
+            counts[take(&entry).choice] += 1;
         }
         assert!((940..=960).contains(&counts[0]), "{counts:?}");
         assert_eq!(counts[2], 0);
@@ -290,8 +326,7 @@ mod tests {
     #[test]
     fn equal_weights_take_the_least_loaded_and_then_turns() {
         let entry = entry("/", &[1, 1, 1]);
-        let tickets: Vec<_> =
-            (0..9).map(|_| entry.take(Tried::default(), &HeaderMap::new()).unwrap()).collect();
+        let tickets: Vec<_> = (0..9).map(|_| take(&entry)).collect();
         for index in 0..3 {
             assert_eq!(entry.choices[index].backend.in_flight(), 3);
         }
@@ -300,17 +335,61 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_is_passed_over_unless_it_is_the_last() {
+    fn weights_choose_the_revision_and_load_the_replica() {
+        let entry = shared("/", None, &[(8, 20), (7, 90), (7, 90)]);
+        let mut taken: Vec<Ticket> = (0..1_000).map(|_| take(&entry)).collect();
+        let counts = [0, 1, 2].map(|index| entry.choices[index].backend.in_flight());
+        assert!((95..=105).contains(&counts[0]), "{counts:?}");
+        assert!(counts[1].abs_diff(counts[2]) <= 1, "{counts:?}");
+        // One of the old ones is slow and keeps what it has: the other takes what comes.
+        taken.retain(|ticket| ticket.choice == 1);
+        assert!((0..100).all(|_| take(&entry).choice != 1));
+    }
+
+    #[test]
+    fn what_is_out_is_passed_over_unless_it_is_the_last() {
         let entry = entry("/", &[1, 1]);
-        entry.choices[0].backend.suspect(std::time::Duration::from_mins(1));
-        for _ in 0..10 {
-            assert_eq!(entry.take(Tried::default(), &HeaderMap::new()).unwrap().choice, 1);
-        }
+        let limits = crate::Limits::default();
+        entry.choices[0].backend.health.unreachable(&limits);
+        assert!((0..10).all(|_| take(&entry).choice == 1));
         let mut tried = Tried::default();
         tried.add(1);
-        assert_eq!(entry.take(tried, &HeaderMap::new()).unwrap().choice, 0);
+        assert_eq!(entry.take(tried, &HeaderMap::new(), Duration::ZERO).unwrap().choice, 0);
         tried.add(0);
-        assert!(entry.take(tried, &HeaderMap::new()).is_none());
+        assert!(entry.take(tried, &HeaderMap::new(), Duration::ZERO).is_none());
+        // Never all: then it is as if none were.
+        entry.choices[1].backend.health.unreachable(&limits);
+        let first = (0..10).filter(|_| take(&entry).choice == 0).count();
+        assert_eq!(first, 5);
+    }
+
+    #[test]
+    fn a_revision_without_a_sound_replica_is_served_by_the_other() {
+        let entry = shared("/", None, &[(8, 30), (8, 20), (7, 50)]);
+        for index in [0, 1] {
+            entry.choices[index].backend.health.unreachable(&crate::Limits::default());
+        }
+        assert!((0..100).all(|_| take(&entry).choice == 2));
+    }
+
+    #[test]
+    fn a_new_replica_takes_its_share_by_and_by_unless_all_are_new() {
+        let slow = Duration::from_hours(1);
+        for replicas in [&[(7, 1), (7, 1)][..], &[(8, 10), (8, 10), (7, 80)]] {
+            let entry = shared("/", None, replicas);
+            let count = |wanted: usize| {
+                let none = HeaderMap::new();
+                let taken = (0..10_000).map(|_| entry.take(Tried::default(), &none, slow).unwrap().choice);
+                taken.filter(|&choice| choice == wanted).count()
+            };
+            let share = if replicas.len() == 2 { 5_000 } else { 1_000 };
+            let even = count(0);
+            assert!(even.abs_diff(share) < share / 5, "all are new: {even}");
+            // The other one has been here for long.
+            assert_eq!(entry.choices[1].backend.health.share(Duration::ZERO), 1 << 32);
+            let few = count(0);
+            assert!((share / 20..share / 5).contains(&few), "{few}");
+        }
     }
 
     #[test]
@@ -318,7 +397,7 @@ mod tests {
         let entry = shared("/", None, &[(2, 250), (2, 250), (1, 9_500)]);
         let mut counts = [0_u32; 3];
         for _ in 0..1_000 {
-            counts[entry.take(Tried::default(), &HeaderMap::new()).unwrap().choice] += 1;
+            counts[take(&entry).choice] += 1;
         }
         assert!((45..=55).contains(&(counts[0] + counts[1])), "{counts:?}");
         assert!(counts[0].abs_diff(counts[1]) <= 10, "{counts:?}");
@@ -330,12 +409,12 @@ mod tests {
         let (five, half) = (step(500), step(5_000));
         let (mut new, mut moved) = (0, 0);
         for _ in 0..1_000 {
-            let first = five.take(Tried::default(), &HeaderMap::new()).unwrap();
+            let first = five.take(Tried::default(), &HeaderMap::new(), Duration::ZERO).unwrap();
             let mut headers = HeaderMap::new();
             headers.insert("cookie", format!("a=b; {}", first.given.unwrap().cookie_pair()).parse().unwrap());
-            let again = five.take(Tried::default(), &headers).unwrap();
+            let again = five.take(Tried::default(), &headers, Duration::ZERO).unwrap();
             assert_eq!((again.choice, again.given), (first.choice, None));
-            let later = half.take(Tried::default(), &headers).unwrap();
+            let later = half.take(Tried::default(), &headers, Duration::ZERO).unwrap();
             new += u32::from(first.choice == 0);
             moved += u32::from(later.choice == 0);
             assert!(first.choice == 1 || later.choice == 0, "a visitor of the new revision was sent back");
@@ -349,7 +428,7 @@ mod tests {
         let of = |user: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("x-user", user.parse().unwrap());
-            let ticket = entry.take(Tried::default(), &headers).unwrap();
+            let ticket = entry.take(Tried::default(), &headers, Duration::ZERO).unwrap();
             assert_eq!(ticket.given, None);
             ticket.choice
         };
@@ -368,7 +447,7 @@ mod tests {
         tried.add(0);
         let mut headers = HeaderMap::new();
         headers.insert("cookie", "naru-place=0".parse().unwrap());
-        assert_eq!(entry.take(Tried::default(), &headers).unwrap().choice, 0);
-        assert_eq!(entry.take(tried, &headers).unwrap().choice, 1);
+        assert_eq!(entry.take(Tried::default(), &headers, Duration::ZERO).unwrap().choice, 0);
+        assert_eq!(entry.take(tried, &headers, Duration::ZERO).unwrap().choice, 1);
     }
 }

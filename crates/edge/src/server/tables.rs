@@ -263,6 +263,12 @@ impl Tables {
         }
     }
 
+    /// Replicas in the index in force that are passed over and are worth a probe.
+    pub(super) fn due(&self) -> Vec<Arc<Backend>> {
+        let all = self.backends.values().flat_map(HashMap::values);
+        all.filter(|backend| backend.health.is_due() && Arc::strong_count(backend) > 1).cloned().collect()
+    }
+
     pub(super) fn counts(&self) -> Vec<RouteCounts> {
         let mut counts: Vec<(&FiguresKey, RouteCounts)> = self
             .figures

@@ -29,6 +29,7 @@ pub(super) fn switch(
     let theirs = hyper::upgrade::on(&mut response);
     let edge = Arc::clone(&client.edge);
     let signals = Arc::clone(&client.signals);
+    signals.set_switched();
     let idle = edge.limits.upgraded_idle;
     let tracked = Arc::clone(&edge);
     let mut answer = Response::new(ReplyBody::switching(signals));

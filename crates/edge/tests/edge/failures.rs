@@ -110,18 +110,32 @@ async fn a_kept_connection_that_was_closed_is_no_failure() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_not_passed_off_as_whole() {
-    let address = raw_replica(|mut wire| async move {
-        wire.until("\r\n\r\n").await;
-        wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
-    })
-    .await;
-    let fixture = Fixture::start().await;
-    fixture.publish(1, vec![route("shop.test", "/", vec![backend(key(1, 0), address, 1)])]).await;
-    let mut wire = fixture.connect().await;
-    wire.write(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
-    while wire.more().await {}
-    let text = String::from_utf8_lossy(&wire.buffer).into_owned();
-    assert!(text.contains("hello") && !text.contains("0\r\n\r\n"), "{text}");
+    for head in ["Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "Content-Length: 9\r\n\r\nhello"] {
+        let address = raw_replica(move |mut wire| async move {
+            wire.until("\r\n\r\n").await;
+            wire.write(format!("HTTP/1.1 200 OK\r\n{head}").as_bytes()).await;
+        })
+        .await;
+        let fixture = Fixture::start().await;
+        fixture.publish(1, vec![route("shop.test", "/", vec![backend(key(1, 0), address, 1)])]).await;
+        let mut wire = fixture.connect().await;
+        wire.write(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+        while wire.more().await {}
+        let text = String::from_utf8_lossy(&wire.buffer).into_owned();
+        assert!(text.contains("hello") && !text.contains("0\r\n\r\n"), "{text}");
+        until(async || broken(&fixture).await == 1).await;
+
+        // An old client knows the end of the answer by the end of the connection: it must not be an orderly one.
+        let mut wire = fixture.connect().await;
+        wire.write(b"GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n").await;
+        let mut all = Vec::new();
+        let end = tokio::io::AsyncReadExt::read_to_end(&mut wire.stream, &mut all).await;
+        assert!(end.is_err(), "{}", String::from_utf8_lossy(&all));
+    }
+}
+
+async fn broken(fixture: &Fixture) -> u64 {
+    fixture.edge.client().metrics().await.unwrap().routes.iter().map(|route| route.counts.broken).sum()
 }
 
 #[tokio::test]

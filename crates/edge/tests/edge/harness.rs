@@ -161,13 +161,16 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(router: Router) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), router)
+    }
+
+    pub(crate) fn on(listener: TcpListener, router: Router) -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&requests);
         let router = router.layer(from_fn(move |request: Request, next: Next| {
             counter.fetch_add(1, Ordering::SeqCst);
             next.run(request)
         }));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let accepted = Arc::clone(&connections);
@@ -271,6 +274,14 @@ impl Wire {
         let mut piece = vec![0; 16 * 1024];
         let read = tokio::time::timeout(SOON, self.stream.read(&mut piece)).await.expect("nothing came");
         let read = read.unwrap_or(0);
+        self.buffer.extend_from_slice(&piece[..read]);
+        read > 0
+    }
+
+    /// Reads more, however long it takes.
+    pub(crate) async fn more_whenever(&mut self) -> bool {
+        let mut piece = vec![0; 16 * 1024];
+        let read = self.stream.read(&mut piece).await.unwrap_or(0);
         self.buffer.extend_from_slice(&piece[..read]);
         read > 0
     }

@@ -1,5 +1,6 @@
 //! The edge as its clients, its replicas and `serve` see it: real sockets on loopback, real replicas.
 
+mod balance;
 mod control;
 mod failures;
 mod frames;
@@ -8,6 +9,7 @@ mod harness;
 mod http2;
 mod process;
 mod routing;
+mod smuggling;
 mod streaming;
 mod tls;
 mod tls_harness;

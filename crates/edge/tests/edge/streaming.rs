@@ -173,9 +173,8 @@ async fn a_body_is_only_asked_for_when_the_replica_asks() {
     assert_eq!((answer.status, answer.text()), (403, "no"));
 }
 
-#[tokio::test]
-async fn a_websocket_is_carried_and_counted() {
-    let fixture = Fixture::start().await;
+/// Sends messages back.
+async fn echoing_sockets() -> Replica {
     let router = Router::new().route(
         "/socket",
         any(|upgrade: WebSocketUpgrade| async {
@@ -188,7 +187,31 @@ async fn a_websocket_is_carried_and_counted() {
             })
         }),
     );
-    let replica = Replica::start(router).await;
+    Replica::start(router).await
+}
+
+#[tokio::test]
+async fn a_websocket_that_pauses_is_not_taken_for_a_slow_head() {
+    let limits = Limits { head_read: Duration::from_millis(100), ..Limits::default() };
+    let fixture = Fixture::with(limits).await;
+    let replica = echoing_sockets().await;
+    fixture.publish(1, single("shop.test", &replica)).await;
+    let stream = tokio::net::TcpStream::connect(fixture.edge.address()).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async("ws://shop.test/socket", stream).await.unwrap();
+    for text in ["one", "two"] {
+        socket.send(tokio_tungstenite::tungstenite::Message::text(text)).await.unwrap();
+        let back = tokio::time::timeout(SOON, socket.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(back.into_text().unwrap().as_str(), text);
+        // Longer than a head may take: nothing must happen in it.
+        let quiet = tokio::time::timeout(Duration::from_millis(400), socket.next()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_is_carried_and_counted() {
+    let fixture = Fixture::start().await;
+    let replica = echoing_sockets().await;
     fixture.publish(1, single("shop.test", &replica)).await;
     let stream = tokio::net::TcpStream::connect(fixture.edge.address()).await.unwrap();
     let (mut socket, answer) =

@@ -7,15 +7,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use naru_engine::docker::Surroundings;
+use naru_engine::docker::doctor::surroundings;
 use naru_model::Clock;
 use naru_model::api::{Check, CheckState};
 
 use crate::system::SystemClock;
-
-/// Less free disk than this deserves attention.
-const LITTLE_DISK_BYTES: u64 = 5 << 30;
-/// Less than this, and builds are not started.
-const LEAST_DISK_BYTES: u64 = 1 << 30;
 
 /// Options of `naru doctor`.
 #[derive(Args)]
@@ -67,32 +63,13 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 /// What can be seen without a running engine.
 pub(crate) fn of_machine(data: &Path) -> Vec<Check> {
     let mut checks = vec![program("git", &["--version"], "apt-get install -y git"), engine()];
-    checks.push(disk(data));
+    checks.extend(surroundings(data, &Surroundings::of_this_machine()));
     checks.push(clock());
-    let surroundings = Surroundings::of_this_machine();
-    checks.push(match &surroundings.certificates {
-        Some(bundle) => good("certificates", format!("{} reaches steps and builds", bundle.display())),
-        None => attention(
-            "certificates",
-            "no bundle of certificate authorities was found",
-            "apt-get install -y ca-certificates, or name the bundle in SSL_CERT_FILE",
-        ),
-    });
-    let names: Vec<_> = surroundings.proxies.iter().map(|(name, _)| name.as_str()).collect();
-    checks.push(match names.as_slice() {
-        [] => good("proxy", "none is set".to_owned()),
-        names => good("proxy", format!("{} reach steps and builds", names.join(", "))),
-    });
     checks
 }
 
 fn good(name: &str, detail: String) -> Check {
     Check { name: name.to_owned(), state: CheckState::Good, detail, hint: None }
-}
-
-fn attention(name: &str, detail: &str, hint: &str) -> Check {
-    let (name, detail, hint) = (name.to_owned(), detail.to_owned(), Some(hint.to_owned()));
-    Check { name, state: CheckState::Attention, detail, hint }
 }
 
 fn failed(name: &str, detail: String, hint: &str) -> Check {
@@ -127,21 +104,6 @@ fn engine() -> Check {
             "neither Docker nor Podman is there".to_owned(),
             "apt-get install -y --no-install-recommends podman runc netavark aardvark-dns iptables",
         ),
-    }
-}
-
-fn disk(data: &Path) -> Check {
-    let existing =
-        data.ancestors().find(|folder| folder.exists()).filter(|folder| !folder.as_os_str().is_empty());
-    let Ok(found) = nix::sys::statvfs::statvfs(existing.unwrap_or_else(|| Path::new("."))) else {
-        return attention("disk", "it cannot be found out how much is free", "look with df");
-    };
-    let free = found.blocks_available().saturating_mul(found.fragment_size());
-    let detail = format!("{} GiB are free", free >> 30);
-    match free {
-        free if free < LEAST_DISK_BYTES => failed("disk", detail, "free some space: builds do not start"),
-        free if free < LITTLE_DISK_BYTES => attention("disk", &detail, "images and logs need room"),
-        _ => good("disk", detail),
     }
 }
 

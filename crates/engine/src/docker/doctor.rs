@@ -34,7 +34,8 @@ pub fn examine_without_engine(error: &StepError, folder: &Path, here: &Surroundi
     checks
 }
 
-fn surroundings(folder: &Path, here: &Surroundings) -> [Check; 3] {
+/// Looks at what any engine needs of this machine.
+pub fn surroundings(folder: &Path, here: &Surroundings) -> [Check; 3] {
     [disk(folder), certificates(here), proxies(here)]
 }
 
@@ -94,13 +95,14 @@ fn storage_driver(info: &Info) -> Check {
 
 fn disk(folder: &Path) -> Check {
     // The folder may not exist yet; its disk does.
-    let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let Ok(about) = nix::sys::statvfs::statvfs(existing) else {
         return check("disk", CheckState::Failed, format!("{} cannot be read", existing.display()), None);
     };
     let free = about.blocks_available() * about.fragment_size();
     let seen = format!("{:.1} GiB free at {}", mebibytes(free) / 1024.0, existing.display());
-    let hint = Some("free some space; old images go with the next retention pass");
+    let hint =
+        Some("free some space: builds do not start without; old images go with the next retention pass");
     if free < NO_DISK_BYTES {
         return check("disk", CheckState::Failed, seen, hint);
     }

@@ -121,6 +121,9 @@ The token is kept in the user's configuration folder, readable by its owner only
     /// What was delivered to an environment, commit by commit.
     #[command(subcommand)]
     Revision(Revision),
+    /// What happened in a rollout, signed.
+    #[command(subcommand)]
+    Receipt(Receipt),
     /// Delivers a release to an environment.
     #[command(after_help = "Examples:
   naru deploy -p shop --wait             the newest release to production
@@ -364,6 +367,30 @@ pub(crate) enum Revision {
         #[arg(long, value_name = "NUMBER")]
         from: Option<RevisionNumber>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipt {
+    /// Shows what happened in the rollout to a revision: times, requests, verdict.
+    #[command(after_help = "Examples:
+  naru receipt show -p shop                      the newest revision that has one
+  naru receipt show 41 -p shop --json > 41.json  with the signed document, for keeping
+
+A receipt is signed when the rollout has ended and the old replicas are gone.")]
+    Show {
+        /// The revision's number. Without it: the newest whose rollout has ended.
+        number: Option<RevisionNumber>,
+        #[command(flatten)]
+        place: InEnvironment,
+    },
+    /// Says whether a receipt from standard input was signed by this instance and is unchanged.
+    #[command(after_help = "Examples:
+  naru receipt verify < 41.json
+
+Exit code: 0 when it is authentic, 1 when it is not.")]
+    Verify,
+    /// Prints the public keys that receipts can be checked with elsewhere.
+    Keys,
 }
 
 #[derive(Debug, Args)]

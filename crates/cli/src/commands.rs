@@ -4,6 +4,7 @@ mod account;
 mod delivery;
 mod log;
 mod project;
+mod receipt;
 mod run;
 mod setting;
 mod status;
@@ -44,6 +45,7 @@ async fn dispatch(command: Command, screen: &mut Screen) -> Result<u8> {
         Command::Release(command) => delivery::release(command, screen).await,
         Command::Environment(command) => delivery::environment(command, screen).await,
         Command::Revision(command) => delivery::revision(command, screen).await,
+        Command::Receipt(command) => receipt::receipt(command, screen).await,
         Command::Deploy(arguments) => delivery::deploy(arguments, screen).await,
         Command::Rollback(arguments) => delivery::rollback(arguments, screen).await,
         Command::Env(command) => setting::env(command, screen).await,

@@ -1,7 +1,7 @@
 //! What a command stands in: variables, folders, the terminal, the clock, git. The real ones, or a test's.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -90,14 +90,18 @@ impl Outside {
         if self.asks {
             return self.secret_line(question);
         }
-        let mut bytes = Vec::new();
-        let mut limited = io::BufReader::new(io::Read::take(&mut self.input, LONGEST_INPUT));
-        while limited.read_until(b'\n', &mut bytes).map_err(unreadable)? > 0 {}
-        let text = String::from_utf8(bytes).map_err(|_| not_text())?;
+        let text = self.text()?;
         Ok(text
             .strip_suffix('\n')
             .map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text))
             .to_owned())
+    }
+
+    /// Everything that is piped in.
+    pub(crate) fn text(&mut self) -> Result<String, Problem> {
+        let mut bytes = Vec::new();
+        io::Read::take(&mut self.input, LONGEST_INPUT).read_to_end(&mut bytes).map_err(unreadable)?;
+        String::from_utf8(bytes).map_err(|_| not_text())
     }
 
     /// Opens a browser. Without a desktop there is none, and the printed address must do.

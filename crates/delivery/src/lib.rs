@@ -5,6 +5,7 @@
 //! How images come to be is the pipeline's business; what the next action of a rollout is, `naru_model::rollout`'s.
 
 pub mod inputs;
+pub mod receipt;
 pub mod reconcile;
 pub mod render;
 pub mod repository;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use naru_engine::{Engine, Traffic};
+use naru_secret::KeyRing;
 use naru_store::log::LogStore;
 use naru_store::{Look, Store, StoreError, Topic};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,8 @@ pub use traffic::EdgeTraffic;
 pub struct Context {
     /// Rows.
     pub store: Store,
+    /// What signs receipts.
+    pub keys: Arc<KeyRing>,
     /// Logs of steps and services.
     pub logs: LogStore,
     /// The deploy repositories.
@@ -50,6 +54,7 @@ pub async fn run_forever(cx: Context, cancelled: CancellationToken) {
             repeat(&cx, Pass::Render, &[Topic::Releases], Duration::from_secs(30)),
             repeat(&cx, Pass::Sync, &[Topic::Releases], Duration::from_mins(5)),
             repeat(&cx, Pass::Sweep, &[Topic::Projects], Duration::from_mins(1)),
+            repeat(&cx, Pass::Receipts, &[Topic::Environments], Duration::from_mins(1)),
             schedule::run(&cx),
         )
     };
@@ -65,6 +70,7 @@ enum Pass {
     Render,
     Sync,
     Sweep,
+    Receipts,
 }
 
 impl Pass {
@@ -73,6 +79,7 @@ impl Pass {
             Self::Render => render::pass(cx, look).await,
             Self::Sync => sync::pass(cx, look).await,
             Self::Sweep => sweep::pass(cx, look).await,
+            Self::Receipts => receipt::pass(cx).await,
         }
     }
 }

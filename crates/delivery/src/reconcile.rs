@@ -15,7 +15,7 @@ use naru_store::lease::{Holder, Lease};
 
 use futures::StreamExt;
 
-use crate::{Context, turn};
+use crate::{Context, receipt, turn};
 
 /// When to look again at an environment that waits for a person.
 const BLOCKED: Duration = Duration::from_secs(30);
@@ -85,16 +85,19 @@ async fn pass(
     let Some(situation) = situation(cx, environment).await? else { return Ok(None) };
     let plan = plan(&situation); // release -> start -> ready -> route -> drain -> stop
     if let Status::Failed { problem } = &plan.status {
+        receipt::note_failure(cx, environment, &situation, problem).await?;
         give_up(cx, environment, situation.want.revision, (**problem).clone(), situation.job.as_ref())
             .await?;
         return Ok(Some(plan));
     }
+    receipt::note(cx, environment, &situation, &plan.status).await?;
     for action in &plan.actions {
         let lease = lease.ok_or(PassError::NeedsLease)?;
         cx.store.check_generation(key, environment.generation).await?;
         match cx.store.guard(lease, act(cx, environment, action)).await? {
             Ok(()) => {}
             Err(StepError::Blocked(problem)) if situation.serving != Serving::Want => {
+                receipt::note_failure(cx, environment, &situation, &problem).await?;
                 give_up(cx, environment, situation.want.revision, *problem, None).await?;
                 return Ok(None);
             }

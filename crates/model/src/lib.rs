@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod name;
 pub mod pipeline;
 pub mod problem;
+pub mod receipt;
 pub mod rollout;
 pub mod route;
 pub mod time;

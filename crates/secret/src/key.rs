@@ -133,6 +133,11 @@ impl KeyRing {
         self.keys.last().expect("a ring is never empty")
     }
 
+    /// Oldest first.
+    pub(crate) fn all(&self) -> &[Key] {
+        &self.keys
+    }
+
     pub(crate) fn by_id(&self, id: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.id == id)
     }

@@ -6,8 +6,10 @@ mod key;
 mod pattern;
 mod redact;
 mod seal;
+mod sign;
 
 pub use key::{KeyError, KeyRing};
 pub use redact::{LineRedactor, MASK, Redactor};
 pub use seal::{Binding, OpenError, Sealed};
 pub use secrecy::{ExposeSecret, SecretString};
+pub use sign::{VerifyError, verify};

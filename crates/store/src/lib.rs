@@ -14,6 +14,7 @@ pub mod intent;
 pub mod lease;
 pub mod log;
 pub mod project;
+pub mod receipt;
 pub mod release;
 pub mod revision;
 pub mod run;

@@ -64,6 +64,18 @@ pub enum Outcome {
     Overtaken,
 }
 
+impl Outcome {
+    /// Its stored name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Moving => "moving",
+            Self::Live => "live",
+            Self::Failed => "failed",
+            Self::Overtaken => "overtaken",
+        }
+    }
+}
+
 /// A revision known to be bad.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quarantined {

@@ -37,6 +37,8 @@ pub struct Front {
     pub pipeline: Arc<naru_pipeline::Context>,
     /// The repositories that people push to.
     pub sources: SourceRepositories,
+    /// What seals secrets and signs receipts.
+    pub keys: Arc<KeyRing>,
     hosting: Arc<Hosting>,
     registry: Arc<Registry>,
 }
@@ -51,7 +53,7 @@ impl Front {
     ) -> Self {
         let sources = SourceRepositories::new(world.data.join("git"), effects.clone());
         let keys = Arc::new(KeyRing::open(&world.data.join("key")).expect("a key file"));
-        let inputs = Vault { store: store.clone(), keys, sources: sources.clone() };
+        let inputs = Vault { store: store.clone(), keys: keys.clone(), sources: sources.clone() };
         let pipeline = naru_pipeline::Context {
             store: store.clone(),
             logs: logs.clone(),
@@ -72,7 +74,7 @@ impl Front {
         let blobs = world.data.join("blobs");
         let registry = Registry::open(&blobs, store.clone(), Arc::new(Anyone), Arc::new(Unknown), limits)
             .expect("a blob folder");
-        Self { pipeline: Arc::new(pipeline), sources, hosting, registry }
+        Self { pipeline: Arc::new(pipeline), sources, keys, hosting, registry }
     }
 
     /// Pushes a commit to `main`. Panics unless git takes it.

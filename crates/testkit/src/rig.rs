@@ -93,6 +93,7 @@ impl Rig {
         let front = Front::open(world, (&store, &logs), engine.clone(), effects.clone()).await;
         let delivery = naru_delivery::Context {
             store: store.clone(),
+            keys: front.keys.clone(),
             repositories: naru_delivery::repository::Repositories {
                 data: world.data.clone(),
                 instance: "0123456789ab".parse().expect("an instance id"),
@@ -192,6 +193,7 @@ impl Rig {
             naru_delivery::sweep::pass(cx, &Look::Everywhere).await.expect("the store answers");
         }
         look_again = look_again.min(Duration::from_secs(5));
+        naru_delivery::receipt::pass(cx).await.expect("the store answers");
         for key in self.store.environment_keys().await.expect("the store answers") {
             match naru_delivery::reconcile::reconcile(cx, &key).await {
                 Ok(again) => look_again = look_again.min(again),

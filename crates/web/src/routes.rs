@@ -9,6 +9,7 @@ pub(crate) mod instance;
 pub(crate) mod intent;
 pub(crate) mod log;
 pub(crate) mod project;
+pub(crate) mod receipt;
 pub(crate) mod release;
 pub(crate) mod run;
 pub(crate) mod setting;

@@ -8,6 +8,7 @@ mod crossing;
 mod delivery;
 mod instance;
 mod project;
+mod receipt;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ pub use crossing::*;
 pub use delivery::*;
 pub use instance::*;
 pub use project::*;
+pub use receipt::*;
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -129,6 +129,7 @@ pub(super) async fn assemble(
     };
     let delivery = naru_delivery::Context {
         store: ground.store.clone(),
+        keys: ground.keys.clone(),
         logs: ground.logs.clone(),
         repositories,
         engine: engine.clone(),

@@ -19,6 +19,7 @@ mod full_disk;
 mod network;
 mod push;
 mod quarantine;
+mod receipt;
 mod release;
 mod repository;
 mod setting;

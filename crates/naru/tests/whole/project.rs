@@ -139,7 +139,8 @@ impl<'a> Project<'a> {
         self.try_get(&format!("{path}?limit=200"))?["items"].as_array().cloned()
     }
 
-    fn try_get(&self, path: &str) -> Option<Value> {
+    /// Something of the project that may not be there.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Value> {
         self.instance.api().try_get(&self.path(path)).ok()
     }
 

@@ -194,7 +194,7 @@ pub(crate) struct OneRevision {
     revision: RevisionNumber,
 }
 
-async fn revision(
+pub(crate) async fn revision(
     cx: &Cx,
     chosen: &Chosen,
     path: OneRevision,

@@ -1,0 +1,77 @@
+//! Receipts of rollouts: showing them, and checking those that somebody brings.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use naru_model::api::{ReceiptKeys, SignedReceipt, VerifiedReceipt};
+use naru_model::receipt::{Envelope, PAYLOAD_TYPE, Receipt};
+use naru_model::{EnvironmentName, Problem, ProjectName, RevisionNumber};
+use naru_secret::verify;
+
+use crate::Cx;
+use crate::access::Chosen;
+use crate::border::{Body, InPath};
+use crate::failure::{Failure, Result};
+use crate::routes::environment::{OneRevision, revision};
+
+/// The receipt of the rollout to a revision.
+#[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/revisions/{revision}/receipt",
+    operation_id = "showReceipt", tag = "revision",
+    params(("project" = ProjectName, Path), ("environment" = EnvironmentName, Path), ("revision" = RevisionNumber, Path)),
+    responses((status = 200, body = SignedReceipt), (status = "default", body = Problem)))]
+pub(crate) async fn show(
+    State(cx): State<Cx>,
+    chosen: Chosen,
+    InPath(path): InPath<OneRevision>,
+) -> Result<Json<SignedReceipt>> {
+    let (key, row) = revision(&cx, &chosen, path).await?;
+    let Some(newest) = cx.store.receipts(&key, row.number).await?.into_iter().next() else {
+        let problem = Problem::new("api.missing", format!("revision {} has no receipt yet", row.number))
+            .cause("a receipt is signed when the rollout has ended and the old replicas are gone")
+            .hint("see how far it is:")
+            .command(format!("naru status --project {} --environment {}", key.project, key.environment));
+        return Err(Failure::new(StatusCode::NOT_FOUND, problem));
+    };
+    let receipt = read(&cx, &newest.envelope)?.1;
+    Ok(Json(SignedReceipt { issued_at: newest.at, receipt, envelope: newest.envelope }))
+}
+
+/// The keys that receipts of this instance can be checked with, oldest first.
+#[utoipa::path(get, path = "/api/v1/receipt-keys", operation_id = "listReceiptKeys", tag = "instance",
+    responses((status = 200, body = ReceiptKeys), (status = "default", body = Problem)))]
+pub(crate) async fn keys(State(cx): State<Cx>) -> Json<ReceiptKeys> {
+    Json(ReceiptKeys { keys: cx.keys.public_keys() })
+}
+
+/// Says whether a receipt was signed by this instance and is unchanged.
+#[utoipa::path(post, path = "/api/v1/receipts/verify", operation_id = "verifyReceipt", tag = "instance",
+    request_body = Envelope,
+    responses((status = 200, body = VerifiedReceipt), (status = "default", body = Problem)))]
+pub(crate) async fn check(
+    State(cx): State<Cx>,
+    Body(envelope): Body<Envelope>,
+) -> Result<Json<VerifiedReceipt>> {
+    let (key, receipt) = read(&cx, &envelope)?;
+    Ok(Json(VerifiedReceipt { key, receipt }))
+}
+
+/// What an envelope holds, and by which key, if it is one of ours.
+fn read(cx: &Cx, envelope: &Envelope) -> Result<(String, Receipt)> {
+    let refused = |cause: String| {
+        Failure::refused(
+            Problem::new("receipt.not-authentic", "this is no receipt that this instance signed")
+                .cause(cause)
+                .hint("ask the instance that is named in it, or show it again:")
+                .command("naru receipt show"),
+        )
+    };
+    let keys = cx.keys.public_keys();
+    let payload = verify(envelope, &keys).map_err(|error| refused(error.to_string()))?;
+    if envelope.payload_type != PAYLOAD_TYPE {
+        return Err(refused(format!("its type is not {PAYLOAD_TYPE}")));
+    }
+    let receipt = serde_json::from_slice(&payload).map_err(|error| refused(error.to_string()))?;
+    let signed = |key: &String| envelope.signatures.iter().any(|signature| signature.keyid == *key);
+    let key = keys.into_iter().map(|key| key.id).find(signed).unwrap_or_default();
+    Ok((key, receipt))
+}

@@ -1,6 +1,7 @@
 //! The commands, one file per noun. Each reads as the story of what it does.
 
 mod account;
+mod certificate;
 mod delivery;
 mod log;
 mod project;
@@ -50,6 +51,7 @@ async fn dispatch(command: Command, screen: &mut Screen) -> Result<u8> {
         Command::Rollback(arguments) => delivery::rollback(arguments, screen).await,
         Command::Env(command) => setting::env(command, screen).await,
         Command::Secret(command) => setting::secret(command, screen).await,
+        Command::Certificate(command) => certificate::certificate(command, screen).await,
         Command::Logs(arguments) => log::services(arguments, screen).await,
         Command::Open(arguments) => status::open(arguments, screen).await,
         Command::Completions(arguments) => {

@@ -1,5 +1,7 @@
 //! The command line as a person sees it: against a server that answers what a test wants.
 
+#[path = "cli/certificate.rs"]
+mod certificate;
 #[path = "cli/document.rs"]
 mod document;
 #[path = "cli/output.rs"]

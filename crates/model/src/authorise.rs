@@ -73,6 +73,8 @@ pub enum Permission {
     Administer,
     /// Read the instance's own state: targets, storage, doctor.
     ReadInstance,
+    /// Change what belongs to the whole instance, such as certificates.
+    AdministerInstance,
     /// Make and revoke one's own tokens.
     OwnTokens,
 }

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod authorise;
+pub mod certificate;
 pub mod definition;
 pub mod effect;
 pub mod id;

@@ -40,6 +40,20 @@ pub(crate) struct Arguments {
     /// Where services are reached with TLS; nowhere unless this is given. Can be given more than once.
     #[arg(long, env = "NARU_EDGE_LISTEN_TLS")]
     pub(crate) edge_listen_tls: Vec<SocketAddr>,
+    /// Asks this authority for certificates: the URL of an ACME directory, letsencrypt, or letsencrypt-staging. Whoever sets
+    /// it agrees to the authority's terms.
+    #[arg(long, env = "NARU_ACME_DIRECTORY", value_parser = wiring::acme_directory)]
+    pub(crate) acme_directory: Option<String>,
+    /// The mail address that the authority may write to.
+    #[arg(long, env = "NARU_ACME_CONTACT", requires = "acme_directory")]
+    pub(crate) acme_contact: Option<String>,
+    /// The root that the directory's own certificate is checked by, a PEM file; the system's roots otherwise.
+    #[arg(long, env = "NARU_ACME_ROOT", requires = "acme_directory")]
+    pub(crate) acme_root: Option<PathBuf>,
+    /// Hosts, with what lies below them, that get certificates of this instance's own authority, as localhost does. Can be
+    /// given more than once.
+    #[arg(long, env = "NARU_LOCAL_CERTIFICATES", value_name = "HOST")]
+    pub(crate) local_certificates: Vec<String>,
     /// The domain below which services get their hosts.
     #[arg(long, env = "NARU_DOMAIN", default_value = "localhost")]
     pub(crate) domain: String,

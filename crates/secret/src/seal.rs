@@ -76,14 +76,32 @@ impl From<OpenError> for Problem {
     }
 }
 
+/// The associated data of something that belongs to the instance. No scope of a [`Binding`] begins with this word.
+fn of_instance(name: &str) -> Vec<u8> {
+    format!("{FORMAT}/instance/{name}").into_bytes()
+}
+
 impl KeyRing {
     /// Seals a value for one place with the newest key.
     pub fn seal(&self, binding: &Binding<'_>, value: &SecretString) -> Result<Sealed, KeyError> {
+        self.seal_with(&binding.associated_data(), value)
+    }
+
+    /// Seals a secret of the instance itself, such as the private key of a host, under a name of its own.
+    pub fn seal_own(&self, name: &str, value: &SecretString) -> Result<Sealed, KeyError> {
+        self.seal_with(&of_instance(name), value)
+    }
+
+    /// Opens what [`KeyRing::seal_own`] sealed under this name.
+    pub fn open_own(&self, name: &str, sealed: &Sealed) -> Result<SecretString, OpenError> {
+        self.open_with(&of_instance(name), sealed)
+    }
+
+    fn seal_with(&self, associated: &[u8], value: &SecretString) -> Result<Sealed, KeyError> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(KeyError::Randomness)?;
         let key = self.newest();
-        let associated = binding.associated_data();
-        let payload = Payload { msg: value.expose_secret().as_bytes(), aad: &associated };
+        let payload = Payload { msg: value.expose_secret().as_bytes(), aad: associated };
         let ciphertext = cipher(key)
             .encrypt(&XNonce::from(nonce), payload)
             .expect("a value in memory is far below the cipher's limit of 256 GiB");
@@ -92,9 +110,12 @@ impl KeyRing {
 
     /// Opens a value that was sealed for this place, with whichever key it was sealed.
     pub fn open_sealed(&self, binding: &Binding<'_>, sealed: &Sealed) -> Result<SecretString, OpenError> {
+        self.open_with(&binding.associated_data(), sealed)
+    }
+
+    fn open_with(&self, associated: &[u8], sealed: &Sealed) -> Result<SecretString, OpenError> {
         let key = self.by_id(&sealed.key_id).ok_or_else(|| OpenError::KeyMissing(sealed.key_id.clone()))?;
-        let associated = binding.associated_data();
-        let payload = Payload { msg: &sealed.ciphertext, aad: &associated };
+        let payload = Payload { msg: &sealed.ciphertext, aad: associated };
         let opened =
             cipher(key).decrypt(&XNonce::from(sealed.nonce), payload).map_err(|_| OpenError::Refused)?;
         let opened = Zeroizing::new(opened);

@@ -5,6 +5,7 @@
 //! that it touched.
 
 pub mod blob;
+pub mod certificate;
 pub mod claim;
 pub mod environment;
 pub mod identity;

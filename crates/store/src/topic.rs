@@ -23,6 +23,8 @@ pub enum Topic {
     Identity,
     /// An image or its references changed.
     Images,
+    /// A certificate, or what hosts ask of visitors, changed.
+    Certificates,
 }
 
 /// One change.

@@ -2,7 +2,7 @@
 //! implements it over the crates that own these things.
 
 use async_trait::async_trait;
-use naru_model::api::{Capabilities, Check};
+use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
 use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
 
 /// Answers from outside the store.
@@ -32,6 +32,23 @@ pub trait Behind: Send + Sync + 'static {
         from: Option<&CommitId>,
         to: &CommitId,
     ) -> Result<String, Problem>;
+
+    /// Every host with a route or with a certificate that somebody gave.
+    async fn certificates(&self) -> Result<Vec<Certificate>, Problem>;
+
+    /// Checks, seals and keeps a certificate. `certificate.refused` when it cannot be used for this host.
+    async fn set_certificate(
+        &self,
+        host: &str,
+        given: CertificateUpload,
+        by: &str,
+    ) -> Result<Certificate, Problem>;
+
+    /// Forgets a certificate that somebody gave. `certificate.missing` when there is none.
+    async fn unset_certificate(&self, host: &str) -> Result<(), Problem>;
+
+    /// The authority of this instance, which is made when it is asked for the first time.
+    async fn certificate_authority(&self) -> Result<CertificateAuthority, Problem>;
 
     /// Where an environment can be reached, as URLs.
     async fn urls(&self, key: &EnvironmentKey) -> Vec<String>;

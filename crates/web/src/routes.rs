@@ -2,6 +2,7 @@
 //! before it is called.
 
 pub(crate) mod account;
+pub(crate) mod certificate;
 pub(crate) mod crossing;
 pub(crate) mod environment;
 pub(crate) mod event;

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::Cx;
 use crate::access::{Access, Rule, guard};
 use crate::routes::{
-    account, crossing, environment, event, instance, intent, log, project, receipt, release, run, setting,
-    trigger,
+    account, certificate, crossing, environment, event, instance, intent, log, project, receipt, release,
+    run, setting, trigger,
 };
 
 /// One row: what is asked for, and the handlers of one path and method.
@@ -44,7 +44,7 @@ impl Entry {
 
 #[rustfmt::skip] // one row, one line
 fn table() -> Vec<Entry> {
-    use Permission::{Administer, CreateProject, Deploy, OwnTokens, Read, ReadInstance, Run};
+    use Permission::{Administer, AdministerInstance, CreateProject, Deploy, OwnTokens, Read, ReadInstance, Run};
     vec![
         open(routes!(instance::healthz)),
         open(routes!(instance::readyz)),
@@ -61,6 +61,10 @@ fn table() -> Vec<Entry> {
         instance(ReadInstance, routes!(instance::capabilities)),
         instance(ReadInstance, routes!(receipt::keys)),
         instance(ReadInstance, routes!(receipt::check)),
+        instance(ReadInstance, routes!(certificate::list)),
+        instance(ReadInstance, routes!(certificate::authority)),
+        instance(AdministerInstance, routes!(certificate::set)).audited("certificate.set"),
+        instance(AdministerInstance, routes!(certificate::unset)).audited("certificate.unset"),
         instance(ReadInstance, routes!(event::events)),
         instance(ReadInstance, routes!(project::list)),
         instance(CreateProject, routes!(project::create)).audited("project.create"),
@@ -89,6 +93,8 @@ fn table() -> Vec<Entry> {
         project(Read, routes!(log::service_logs)),
         project(Read, routes!(setting::show_configuration)),
         project(Deploy, routes!(setting::change_configuration)).audited("configuration.change"),
+        project(Read, routes!(certificate::show_transport)),
+        project(Deploy, routes!(certificate::set_transport)).audited("transport.set"),
         project(Read, routes!(setting::list_secrets)),
         project(Deploy, routes!(setting::set_secret)).audited("secret.set"),
         project(Deploy, routes!(setting::unset_secret)).audited("secret.unset"),

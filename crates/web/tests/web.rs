@@ -2,6 +2,8 @@
 
 #[path = "web/access.rs"]
 mod access;
+#[path = "web/certificate.rs"]
+mod certificate;
 #[path = "web/document.rs"]
 mod document;
 #[path = "web/project.rs"]

@@ -19,6 +19,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("naru-image", &["naru-store", "naru-secret"]),
     ("naru-pipeline", &["naru-store", "naru-secret", "naru-source", "naru-image", "naru-engine"]),
     ("naru-delivery", &["naru-store", "naru-secret", "naru-source", "naru-engine", "naru-edge"]),
+    ("naru-certificate", &["naru-store", "naru-secret", "naru-edge"]),
     ("naru-observe", &["naru-store", "naru-secret", "naru-engine", "naru-edge"]),
     (
         "naru-web",

@@ -125,6 +125,7 @@ pub(crate) async fn environment(command: Environment, screen: &mut Screen) -> Re
             let answer = client.put::<api::Environment>(&path, &serde_json::json!({})).await?;
             screen.show(&answer, |screen, made| screen.line(format!("environment `{}` is ready", made.name)));
         }
+        Environment::Transport(change) => return super::certificate::transport(change, screen).await,
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ impl Drain {
 }
 
 /// What is in force for TLS, without its secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsSeen {
     /// The port that redirects name.
     pub port: u16,

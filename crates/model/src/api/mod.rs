@@ -4,6 +4,7 @@
 
 mod account;
 mod activity;
+mod certificate;
 mod crossing;
 mod delivery;
 mod instance;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use account::*;
 pub use activity::*;
+pub use certificate::*;
 pub use crossing::*;
 pub use delivery::*;
 pub use instance::*;

@@ -4,10 +4,12 @@ mod behind;
 mod guards;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use naru_certificate::{AcmeSettings, Certificates};
 use naru_delivery::inputs::Vault;
 use naru_delivery::repository::Repositories;
 use naru_delivery::{EdgeTraffic, reconcile::SpecCache};
@@ -49,6 +51,7 @@ pub(super) struct Parts {
     registry: Arc<Registry>,
     hosting: Arc<Hosting>,
     collector: Arc<naru_observe::Collector>,
+    certificates: Arc<Certificates>,
 }
 
 /// `auto`, `podman`, or `unix:///path/to/socket`.
@@ -60,6 +63,16 @@ pub(crate) fn engine_choice(text: &str) -> Result<EngineChoice, String> {
             Some(path) if path.starts_with('/') => Ok(EngineChoice::Socket(path.into())),
             _ => Err("expected auto, podman, or unix:///path/to/socket".into()),
         },
+    }
+}
+
+/// The URL of an ACME directory, or the name of a well-known one.
+pub(crate) fn acme_directory(text: &str) -> Result<String, String> {
+    match text {
+        "letsencrypt" => Ok("https://acme-v02.api.letsencrypt.org/directory".to_owned()),
+        "letsencrypt-staging" => Ok("https://acme-staging-v02.api.letsencrypt.org/directory".to_owned()),
+        _ if text.starts_with("https://") => Ok(text.to_owned()),
+        _ => Err("expected letsencrypt, letsencrypt-staging, or a URL that starts with https://".into()),
     }
 }
 
@@ -120,6 +133,7 @@ pub(super) async fn assemble(
     let engine: Arc<dyn Engine> =
         Arc::new(ObservedEngine { inner: docker.clone(), effects: effects.clone() });
     let edge = naru_edge::process::ensure_running(edge_config(arguments, folder)?).await?;
+    let certificates = Arc::new(certificates(arguments, &ground, &edge));
     let traffic = EdgeTraffic(edge.client());
     let repositories = Repositories {
         data: folder.path(""),
@@ -144,6 +158,7 @@ pub(super) async fn assemble(
         sources: ground.sources.clone(),
         docker,
         edge_addresses: edge.addresses(),
+        certificates: certificates.clone(),
         data: folder.path(""),
     };
     let web = naru_web::router(WebContext {
@@ -164,7 +179,23 @@ pub(super) async fn assemble(
         registry,
         hosting,
         collector: Arc::new(naru_observe::Collector::new(ground.store, engine, ground.inputs, ground.logs)),
+        certificates,
     })
+}
+
+fn certificates(arguments: &Arguments, ground: &Ground, edge: &Supervisor) -> Certificates {
+    let acme = arguments.acme_directory.clone().map(|directory| AcmeSettings {
+        directory,
+        contact: arguments.acme_contact.clone(),
+        root: arguments.acme_root.clone(),
+    });
+    Certificates {
+        store: ground.store.clone(),
+        keys: ground.keys.clone(),
+        edge: edge.client(),
+        settings: naru_certificate::Settings { acme, local: arguments.local_certificates.clone() },
+        port: edge.tls_addresses().first().map(SocketAddr::port),
+    }
 }
 
 fn pipeline(
@@ -227,6 +258,7 @@ impl Parts {
         loops.spawn(naru_pipeline::run_forever(self.pipeline.clone(), stop.clone()));
         let policy = naru_image::collect::Policy::default();
         loops.spawn(naru_image::collect::run_forever(self.registry.clone(), policy, stop.clone()));
+        loops.spawn(naru_certificate::run_forever(self.certificates.clone(), stop.clone()));
         loops.spawn(collect_logs(self.collector.clone(), stop.clone()));
         loops.spawn(pack_repositories(self.hosting.clone(), stop.clone()));
         loops.spawn(look_for_moved_branches(self.hosting.clone(), self.delivery.store.clone(), stop.clone()));

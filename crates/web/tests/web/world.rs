@@ -1,5 +1,6 @@
 //! One instance of the API in memory, and requests to it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -8,8 +9,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use naru_identity::{Identity, NewToken};
-use naru_model::api::{Capabilities, Check};
+use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
 use naru_model::authorise::{Permission, Principal};
+use naru_model::certificate::CertificateSource;
 use naru_model::effect::Unobserved;
 use naru_model::{BranchName, Clock, CommitId, EnvironmentKey, Problem, ProjectName, Timestamp};
 use naru_secret::KeyRing;
@@ -34,6 +36,7 @@ impl Clock for Hands {
 #[derive(Default)]
 pub(crate) struct Stand {
     pub(crate) repositories: Mutex<Vec<ProjectName>>,
+    certificates: Mutex<BTreeMap<String, Certificate>>,
 }
 
 #[async_trait]
@@ -61,6 +64,37 @@ impl Behind for Stand {
         _: &CommitId,
     ) -> Result<String, Problem> {
         Ok("+replicas: 3\n".to_owned())
+    }
+    async fn certificates(&self) -> Result<Vec<Certificate>, Problem> {
+        Ok(self.certificates.lock().unwrap().values().cloned().collect())
+    }
+    async fn set_certificate(
+        &self,
+        host: &str,
+        given: CertificateUpload,
+        by: &str,
+    ) -> Result<Certificate, Problem> {
+        if given.chain != "a chain" || by != "minji" {
+            return Err(Problem::new("certificate.refused", "this certificate cannot be used"));
+        }
+        let certificate = Certificate {
+            host: host.to_owned(),
+            routed: false,
+            source: Some(CertificateSource::Own),
+            not_before: None,
+            not_after: None,
+            renews_at: None,
+            trouble: None,
+        };
+        self.certificates.lock().unwrap().insert(host.to_owned(), certificate.clone());
+        Ok(certificate)
+    }
+    async fn unset_certificate(&self, host: &str) -> Result<(), Problem> {
+        let missing = || Problem::new("certificate.missing", "nobody gave a certificate");
+        self.certificates.lock().unwrap().remove(host).map(drop).ok_or_else(missing)
+    }
+    async fn certificate_authority(&self) -> Result<CertificateAuthority, Problem> {
+        Ok(CertificateAuthority { certificate: "trust me".to_owned() })
     }
     async fn urls(&self, key: &EnvironmentKey) -> Vec<String> {
         vec![format!("http://{}.localhost:8080", key.project)]

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use naru_certificate::Certificates;
 use naru_engine::Engine;
 use naru_engine::docker::DockerEngine;
-use naru_model::api::{Capabilities, Check, CheckState};
+use naru_model::api::{
+    Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check, CheckState,
+};
 use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
 use naru_source::SourceRepositories;
 use naru_web::Behind;
@@ -21,6 +24,7 @@ pub(super) struct Answers {
     pub(super) sources: SourceRepositories,
     pub(super) docker: Arc<DockerEngine>,
     pub(super) edge_addresses: Vec<SocketAddr>,
+    pub(super) certificates: Arc<Certificates>,
     pub(super) data: PathBuf,
 }
 
@@ -71,6 +75,7 @@ impl Behind for Answers {
             }
             Err(error) => check("running engine", CheckState::Failed, error.to_string()),
         });
+        checks.push(self.certificates.look().await);
         checks
     }
 
@@ -95,14 +100,40 @@ impl Behind for Answers {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
+    async fn certificates(&self) -> Result<Vec<Certificate>, Problem> {
+        self.certificates.list().await
+    }
+
+    async fn set_certificate(
+        &self,
+        host: &str,
+        given: CertificateUpload,
+        by: &str,
+    ) -> Result<Certificate, Problem> {
+        self.certificates.give(host, given, by).await
+    }
+
+    async fn unset_certificate(&self, host: &str) -> Result<(), Problem> {
+        self.certificates.take_back(host).await
+    }
+
+    async fn certificate_authority(&self) -> Result<CertificateAuthority, Problem> {
+        self.certificates.trusted().await
+    }
+
     async fn urls(&self, key: &EnvironmentKey) -> Vec<String> {
         let Ok(tables) = self.delivery.traffic.status(key).await else { return Vec::new() };
         let Some(applied) = tables.applied else { return Vec::new() };
-        let port = self.edge_addresses.first().map_or(80, SocketAddr::port);
-        let port = if port == 80 { String::new() } else { format!(":{port}") };
+        let secured = self.certificates.edge.tls().await.unwrap_or_default().hosts;
+        let plain_port = self.edge_addresses.first().map_or(80, SocketAddr::port);
         let url = |route: &naru_model::route::Route| {
             let path = if route.path == "/" { "" } else { route.path.as_str() };
-            format!("http://{}{port}{path}", route.host)
+            match self.certificates.port.filter(|_| secured.contains_key(&route.host)) {
+                Some(443) => format!("https://{}{path}", route.host),
+                Some(port) => format!("https://{}:{port}{path}", route.host),
+                None if plain_port == 80 => format!("http://{}{path}", route.host),
+                None => format!("http://{}:{plain_port}{path}", route.host),
+            }
         };
         applied.table.routes.iter().map(url).collect()
     }

@@ -12,7 +12,8 @@ use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,9 @@ pub async fn ensure_running(config: ProcessConfig) -> Result<Supervisor, Problem
         Problem::new("edge.start", "the edge's folder cannot be made").cause(error.to_string())
     })?;
     let client = Client::of(&config.data);
-    let (sockets, process) = if let Some(adopted) = adopt(&config, &place, &client).await {
+    let adopted = adopt(&config, &place, &client).await;
+    let outdated = adopted.as_ref().is_some_and(|(_, process)| is_outdated(process.pid, &config.program));
+    let (sockets, process) = if let Some(adopted) = adopted {
         adopted
     } else {
         let sockets = bind(&config.listen, &config.listen_tls)?;
@@ -102,7 +105,18 @@ pub async fn ensure_running(config: ProcessConfig) -> Result<Supervisor, Problem
     let shared = Arc::new(Shared { config, place, client, sockets, current: Mutex::new(process) });
     let stop = CancellationToken::new();
     tokio::spawn(watch(Arc::clone(&shared), stop.clone()));
-    Ok(Supervisor { shared, stop })
+    let supervisor = Supervisor { shared, stop };
+    if outdated && let Err(problem) = supervisor.upgrade().await {
+        tracing::error!(%problem, "the edge of another build goes on: this one's did not come up");
+    }
+    Ok(supervisor)
+}
+
+/// Whether a process runs another program file than the one that would be started now, also when the former was replaced.
+fn is_outdated(pid: u32, program: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    let (runs, wanted) = (identity(Path::new(&format!("/proc/{pid}/exe"))), identity(program));
+    runs.is_some() && wanted.is_some() && runs != wanted
 }
 
 /// A running edge and its sockets, when it listens where it should. One that listens elsewhere is told to end.

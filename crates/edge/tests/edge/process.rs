@@ -140,6 +140,28 @@ async fn the_tls_port_and_its_certificates_outlive_serve_and_edge() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_of_another_build_is_replaced_while_its_sockets_stay() {
+    let data = tempfile::tempdir().unwrap();
+    let replica = Replica::named("ok").await;
+    let mut config = config(data.path());
+    let (old, new) = (data.path().join("old"), data.path().join("new"));
+    std::fs::copy(&config.program, &old).unwrap();
+    config.program = old.clone();
+    let first = ensure_running(config.clone()).await.unwrap();
+    first.client().publish(&table("production", single("shop.test", &replica)), Generation(1)).await.unwrap();
+    let (address, edge) = (first.addresses()[0], pid(&first).await);
+    drop(first);
+
+    // As an installation does it: another file takes the name.
+    std::fs::copy(&old, &new).unwrap();
+    std::fs::rename(&new, &old).unwrap();
+    let second = ensure_running(config).await.unwrap();
+    assert_ne!(pid(&second).await, edge);
+    assert_eq!((second.addresses(), get(&second).await), (vec![address], 200));
+    second.stop(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_hangs_is_replaced() {
     let data = tempfile::tempdir().unwrap();
     let replica = Replica::named("ok").await;

@@ -193,6 +193,31 @@ async fn browsers_are_told_to_remember_tls_where_that_is_wanted() {
     assert_eq!(fixture.get("shop.test", "/").await.header("strict-transport-security"), None);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "curl is the client that the edge is tried with")]
+async fn curl_speaks_http2_with_it() {
+    let authority = Authority::new();
+    let (fixture, _mirror) = secured(&authority).await;
+    let roots = fixture.data.path().join("roots.pem");
+    std::fs::write(&roots, authority.pem()).unwrap();
+    let curl = async |port: u16, arguments: &[&str], scheme: &str| {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--noproxy", "*", "--cacert"]).arg(&roots);
+        curl.args(["--resolve", &format!("shop.test:{port}:127.0.0.1"), "--write-out", "%{http_version}"]);
+        curl.args(arguments).arg(format!("{scheme}://shop.test:{port}/upload")).env_clear();
+        let output = curl.kill_on_drop(true).output().await.expect("curl is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let tls = curl(fixture.edge.tls_address().port(), &["--http2", "--data", "a=b"], "https").await;
+    assert!(tls.starts_with("POST /upload\n") && tls.ends_with("\n2"), "{tls}");
+    let plain = curl(fixture.edge.address().port(), &["--http2-prior-knowledge"], "http").await;
+    assert!(plain.starts_with("GET /upload\n") && plain.ends_with("\n2"), "{plain}");
+    // An upgrade from HTTP/1.1 (h2c) is not taken up; the request is answered all the same.
+    let upgrade = curl(fixture.edge.address().port(), &["--http2"], "http").await;
+    assert!(upgrade.ends_with("\n1.1"), "{upgrade}");
+}
+
 #[tokio::test]
 async fn sessions_are_resumed() {
     let authority = Authority::new();

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use naru_edge::{Certificate, TlsHost, TlsTable};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +27,8 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than rcgen's for everything: OpenSSL takes equal names of signer and signed for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "The tests' authority");
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
@@ -41,6 +43,11 @@ impl Authority {
     pub(crate) fn table(&self, hosts: &[&str]) -> TlsTable {
         let certificates = hosts.iter().map(|host| self.sign(host)).collect();
         TlsTable { port: 443, certificates, ..TlsTable::default() }
+    }
+
+    /// Its own certificate in PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
     }
 
     /// A client that trusts this authority and nobody else.

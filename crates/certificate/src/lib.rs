@@ -88,8 +88,11 @@ pub enum Error {
     Make(#[from] rcgen::Error),
 }
 
-/// Looks whenever something changed and every minute, until told to stop.
+/// Looks whenever something changed and every minute, until told to stop. Without TLS there is nothing to look after.
 pub async fn run_forever(certificates: Arc<Certificates>, stop: CancellationToken) {
+    if certificates.port.is_none() {
+        return;
+    }
     tokio::join!(
         again_and_again(&certificates, &stop, Pass::Tell),
         again_and_again(&certificates, &stop, Pass::Ask)

@@ -189,11 +189,12 @@ fn certificates(arguments: &Arguments, ground: &Ground, edge: &Supervisor) -> Ce
         contact: arguments.acme_contact.clone(),
         root: arguments.acme_root.clone(),
     });
+    let local = arguments.local_certificates.iter().map(|host| host.to_ascii_lowercase()).collect();
     Certificates {
         store: ground.store.clone(),
         keys: ground.keys.clone(),
         edge: edge.client(),
-        settings: naru_certificate::Settings { acme, local: arguments.local_certificates.clone() },
+        settings: naru_certificate::Settings { acme, local },
         port: edge.tls_addresses().first().map(SocketAddr::port),
     }
 }

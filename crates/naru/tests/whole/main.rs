@@ -24,4 +24,5 @@ mod release;
 mod repository;
 mod setting;
 mod stop;
+mod tls;
 mod volume;

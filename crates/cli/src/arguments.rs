@@ -140,6 +140,16 @@ A release in quarantine is lifted from it by deploying it by hand.")]
 The rollback is a new commit in the deploy repository. The revision that is left goes into quarantine: nothing brings it
 back by itself.")]
     Rollback(Rollback),
+    /// Delivers what serves in one environment to another: the same release, with the same images.
+    #[command(after_help = "Examples:
+  naru promote -p shop --from staging --to production --wait
+
+The settings are those of the environment it goes to. A release that is in quarantine in either of them is refused;
+--force delivers it nevertheless and lifts the quarantine where it goes.")]
+    Promote(Promote),
+    /// The rollout under way: where it stands, and what you say about it.
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Variables of an environment.
     #[command(subcommand)]
     Env(Env),
@@ -485,6 +495,48 @@ pub(crate) struct Rollback {
     pub(crate) place: InEnvironment,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Promote {
+    #[command(flatten)]
+    pub(crate) place: InProject,
+    /// The environment whose release it is.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(crate) from: EnvironmentName,
+    /// The environment it goes to.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(crate) to: EnvironmentName,
+    /// Also when the release is in quarantine.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolloutCommand {
+    /// Says where the rollout stands: its step, its preview, what it waits for.
+    #[command(after_help = "Examples:
+  naru rollout show -p shop
+  naru rollout show -p shop -e staging --json
+
+A canary tells its step and when the next is due. A blue-green rollout with manual promotion tells where the new revision
+can be looked at before requests move: at next--<host>.")]
+    Show(InEnvironment),
+    /// Lets it go on to the end: past the steps that are left, or past the preview that waits.
+    #[command(after_help = "Examples:
+  naru rollout promote -p shop
+
+Promoting a canary skips the judgement of the steps that are left. A revision that fails within 30 s after it got all
+requests is still left by itself.")]
+    Promote(InEnvironment),
+    /// Gives it up: what served before keeps all requests, and the new revision goes into quarantine.
+    #[command(after_help = "Examples:
+  naru rollout abort -p shop
+
+A rollout that is over cannot be given up; `naru rollback` returns from it.")]
+    Abort(InEnvironment),
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod delivery;
 mod log;
 mod project;
 mod receipt;
+mod rollout;
 mod run;
 mod setting;
 mod status;
@@ -49,6 +50,8 @@ async fn dispatch(command: Command, screen: &mut Screen) -> Result<u8> {
         Command::Receipt(command) => receipt::receipt(command, screen).await,
         Command::Deploy(arguments) => delivery::deploy(arguments, screen).await,
         Command::Rollback(arguments) => delivery::rollback(arguments, screen).await,
+        Command::Promote(arguments) => delivery::promote(arguments, screen).await,
+        Command::Rollout(command) => rollout::rollout(command, screen).await,
         Command::Env(command) => setting::env(command, screen).await,
         Command::Secret(command) => setting::secret(command, screen).await,
         Command::Certificate(command) => certificate::certificate(command, screen).await,

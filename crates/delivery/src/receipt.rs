@@ -23,7 +23,7 @@ pub(crate) async fn note(
 ) -> Result<(), StoreError> {
     let (key, revision) = (&environment.key, situation.want.revision);
     let (phase, observed) = match status {
-        Status::Moving { phase, detail } => (Some(*phase), detail.clone()),
+        Status::Moving { phase, detail, .. } => (Some(*phase), detail.clone()),
         Status::Live if was_live(environment) => return Ok(()),
         Status::Live => (None, "everything that is wanted runs, and nothing else".to_owned()),
         // Its end is noted where it is given up.

@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use naru_engine::{LogPosition, LogSource, StepError};
 use naru_model::job::{JobScope, JobSeen};
-use naru_model::rollout::{Action, Plan, Serving, Situation, Status, Wanted, plan};
+use naru_model::rollout::{
+    Action, Plan, Progress, Replaced, Serving, Situation, Status, Wanted, plan, remembers,
+};
 use naru_model::workload::EnvironmentSpec;
 use naru_model::{CommitId, EnvironmentKey, Problem, RevisionNumber};
 use naru_store::StoreError;
 use naru_store::environment::{Environment, EnvironmentStatus};
+use naru_store::intent::IntentKind;
 use naru_store::lease::{Holder, Lease};
+use naru_store::revision::Rollout;
 
 use futures::StreamExt;
 
@@ -86,11 +90,20 @@ async fn pass(
     let plan = plan(&situation); // release -> start -> ready -> route -> drain -> stop
     if let Status::Failed { problem } = &plan.status {
         receipt::note_failure(cx, environment, &situation, problem).await?;
-        give_up(cx, environment, situation.want.revision, (**problem).clone(), situation.job.as_ref())
-            .await?;
+        let back_to = match &situation.replaced {
+            Some(replaced) if situation.serving == Serving::Want => Some(replaced.wanted.revision),
+            _ => environment.serving,
+        };
+        let job = situation.job.as_ref();
+        give_up(cx, environment, situation.want.revision, back_to, (**problem).clone(), job).await?;
         return Ok(Some(plan));
     }
     receipt::note(cx, environment, &situation, &plan.status).await?;
+    if let Some(progress) = &plan.progress {
+        let lease = lease.ok_or(PassError::NeedsLease)?;
+        let write = cx.store.mark_progress(key, environment.generation, situation.want.revision, progress);
+        cx.store.guard(lease, write).await??;
+    }
     for action in &plan.actions {
         let lease = lease.ok_or(PassError::NeedsLease)?;
         cx.store.check_generation(key, environment.generation).await?;
@@ -98,7 +111,8 @@ async fn pass(
             Ok(()) => {}
             Err(StepError::Blocked(problem)) if situation.serving != Serving::Want => {
                 receipt::note_failure(cx, environment, &situation, &problem).await?;
-                give_up(cx, environment, situation.want.revision, *problem, None).await?;
+                let back_to = environment.serving;
+                give_up(cx, environment, situation.want.revision, back_to, *problem, None).await?;
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -136,6 +150,10 @@ async fn situation(cx: &Context, environment: &Environment) -> Result<Option<Sit
             want: nothing,
             serving: Serving::Want,
             since: environment.target_since,
+            progress: Progress::default(),
+            decision: None,
+            returning: true,
+            replaced: None,
             released: true,
             seen,
             job: None,
@@ -146,7 +164,7 @@ async fn situation(cx: &Context, environment: &Environment) -> Result<Option<Sit
     let want = match wanted(cx, key, target).await {
         Ok(want) => want,
         Err(PassError::Step(StepError::Blocked(problem))) if environment.serving != Some(target) => {
-            give_up(cx, environment, target, *problem, None).await?;
+            give_up(cx, environment, target, environment.serving, *problem, None).await?;
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -157,18 +175,66 @@ async fn situation(cx: &Context, environment: &Environment) -> Result<Option<Sit
         Some(serving) => Serving::Other(wanted(cx, key, serving).await?),
     };
     let rollout = cx.store.rollout(key, target).await?;
+    let replaced = match &rollout {
+        Some(rollout) if serving == Serving::Want => replaced(cx, key, rollout, &want).await?,
+        _ => None,
+    };
     let jobs = cx.engine.observe_jobs(&JobScope::Revision(key.clone(), target)).await?;
     Ok(Some(Situation {
         environment: key.clone(),
         want,
         serving,
         since: environment.target_since,
-        released: rollout.is_some_and(|rollout| rollout.released),
+        returning: returns(cx, environment, target).await?,
+        replaced,
+        released: rollout.as_ref().is_some_and(|rollout| rollout.released),
+        decision: rollout.as_ref().and_then(|rollout| rollout.decision.clone()),
+        progress: rollout.map(|rollout| rollout.progress).unwrap_or_default(),
         seen,
         job: jobs.into_iter().next(),
         traffic,
         now: cx.store.now(),
     }))
+}
+
+/// Whether the move goes back: to a revision that served before, or to a new one that a rollback made of it.
+async fn returns(
+    cx: &Context,
+    environment: &Environment,
+    target: RevisionNumber,
+) -> Result<bool, StoreError> {
+    let key = &environment.key;
+    match environment.serving {
+        None => Ok(false),
+        Some(serving) if serving >= target => Ok(serving > target),
+        Some(_) => {
+            let Some(revision) = cx.store.revision(key, target).await? else { return Ok(false) };
+            let intent = cx.store.intent_of_commit(key, &revision.commit).await?;
+            Ok(intent.is_some_and(|intent| matches!(intent.kind, IntentKind::Rollback { .. })))
+        }
+    }
+}
+
+/// What had the traffic before, unless that was bad, or so long ago that nothing of it matters.
+async fn replaced(
+    cx: &Context,
+    key: &EnvironmentKey,
+    rollout: &Rollout,
+    want: &Wanted,
+) -> Result<Option<Replaced>, PassError> {
+    let (Some(number), Some(switched_at)) = (rollout.replaced, rollout.switched_at) else { return Ok(None) };
+    if switched_at + remembers(&want.spec) < cx.store.now() {
+        return Ok(None);
+    }
+    if cx.store.quarantined(key).await?.iter().any(|bad| bad.revision == number) {
+        return Ok(None);
+    }
+    match wanted(cx, key, number).await {
+        Ok(wanted) => Ok(Some(Replaced { wanted, switched_at })),
+        // It cannot be returned to: what serves is kept as it is.
+        Err(PassError::Step(StepError::Blocked(_))) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A revision and what it asks for.
@@ -188,11 +254,12 @@ fn gone(key: &EnvironmentKey, number: RevisionNumber) -> PassError {
     PassError::Step(problem.into())
 }
 
-/// Records that the move to `revision` failed: it goes into quarantine and the target returns to what serves.
+/// Records that the move to `revision` failed: it goes into quarantine and the target returns to `back_to`.
 async fn give_up(
     cx: &Context,
     environment: &Environment,
     revision: RevisionNumber,
+    back_to: Option<RevisionNumber>,
     mut problem: Problem,
     job: Option<&JobSeen>,
 ) -> Result<(), PassError> {
@@ -208,7 +275,7 @@ async fn give_up(
     }
     let row = cx.store.revision(key, revision).await?.ok_or_else(|| gone(key, revision))?;
     tracing::warn!(environment = %key, %revision, code = %problem.code, summary = %problem.summary, "a rollout was given up");
-    cx.store.give_up(key, environment.generation, &row, &problem).await?;
+    cx.store.give_up(key, environment.generation, &row, back_to, &problem).await?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use naru_source::deploy::Message;
 use naru_store::intent::{FOLLOWING, Intent, IntentKind, Restored};
 use naru_store::lease::Lease;
 use naru_store::release::Release;
+use naru_store::revision::Revision;
 use naru_store::{Look, StoreError};
 
 use crate::repository::Change;
@@ -25,7 +26,7 @@ pub async fn pass(cx: &Context, look: &Look) -> Result<(), StoreError> {
     follow_branches(cx).await?;
     for project in cx.store.projects_with_intents().await?.iter().filter(|project| look.includes(project)) {
         let Some(lease) = cx.store.lease(&turn::of_repository(project)).await? else { continue };
-        for intent in cx.store.pending_intents(project).await? {
+        for intent in in_order(cx.store.pending_intents(project).await?) {
             let key = EnvironmentKey { project: project.clone(), environment: intent.environment.clone() };
             if let Err(reason) = fulfil(cx, &lease, &key, &intent).await? {
                 tracing::warn!(environment = %key, reason, "an intent waits: the deploy repository did not take it");
@@ -51,6 +52,13 @@ async fn follow_branches(cx: &Context) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Oldest first, but an environment's rollbacks after all else that waits for it: a person who returns means to stay there,
+/// whatever was delivered in the same moment.
+fn in_order(mut intents: Vec<Intent>) -> Vec<Intent> {
+    intents.sort_by_key(|intent| matches!(intent.kind, IntentKind::Rollback { .. }));
+    intents
 }
 
 /// Settles one intent. The inner error says why it must wait.
@@ -203,6 +211,8 @@ async fn roll_back(
     intent: &Intent,
     to: RevisionNumber,
 ) -> Result<Committed, RenderError> {
+    // What was delivered a moment ago is left, too.
+    sync::environment(cx, key).await?;
     let revision = cx.store.revision(key, to).await?.ok_or_else(|| {
         Problem::new("delivery.no-revision", format!("`{key}` has no revision {to}"))
             .state("nothing was changed")
@@ -214,9 +224,15 @@ async fn roll_back(
     })?;
     let spec = cx.repositories.spec(key, &revision.commit).await?;
     refuse_taken_hosts(cx, key, &spec).await?;
-    let left = cx.store.revisions(key, 1).await?.pop().filter(|newest| newest.number != to);
+    let subject = format!("Return {} to revision {to}", key.environment);
+    // After a crash the commit may be there already: it is not what was left.
+    let is_own = |revision: &Revision| {
+        revision.message == subject && revision.created_at.as_second() >= intent.created_at.as_second()
+    };
+    let newest = cx.store.revisions(key, 2).await?.into_iter().find(|revision| !is_own(revision));
+    let left = newest.filter(|newest| newest.number != to);
     let message = Message {
-        subject: format!("Return {} to revision {to}", key.environment),
+        subject,
         author: author(intent),
         release: revision.release,
         configuration: revision.configuration,

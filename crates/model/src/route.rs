@@ -59,6 +59,22 @@ impl Sticky {
     pub const COOKIE: &str = "naru-place";
 }
 
+/// What the host of a preview starts with: the new revision answers there before it is promoted.
+pub const PREVIEW: &str = "next--";
+
+/// Whether a host is that of a preview; nothing else may be served there.
+pub fn is_preview(host: &str) -> bool {
+    host.starts_with(PREVIEW)
+}
+
+/// The host of the preview of `host`; none when it cannot have one, being too long or an address.
+pub fn preview_of(host: &str) -> Option<String> {
+    let first = host.split('.').next().unwrap_or(host);
+    let fits = first.len() + PREVIEW.len() <= 63 && host.len() + PREVIEW.len() <= 253;
+    let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+    (fits && !is_address).then(|| format!("{PREVIEW}{host}"))
+}
+
 /// What happens to a request that matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

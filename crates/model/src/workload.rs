@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::definition::Strategy;
 use crate::id::{ConfigurationVersion, ImageReference, ReleaseNumber, SecretVersion};
 use crate::name::{SecretName, ServiceName, VariableName, VolumeName};
 
@@ -32,6 +33,9 @@ pub struct EnvironmentSpec {
 pub struct ServiceSpec {
     /// How many replicas.
     pub replicas: u32,
+    /// How a new revision takes over.
+    #[serde(default)]
+    pub strategy: Strategy,
     /// What each replica is made from.
     pub template: Template,
 }
@@ -161,10 +165,14 @@ pub struct RouteSpec {
 impl EnvironmentSpec {
     /// Whether the service has a volume that only one replica may have at once.
     pub fn is_exclusive(&self, service: &ServiceName) -> bool {
-        self.services.get(service).is_some_and(|spec| {
-            spec.template.mounts.iter().any(|mount| {
-                self.volumes.get(&mount.volume).is_none_or(|volume| volume.access == VolumeAccess::Exclusive)
-            })
+        self.exclusive_volume(service).is_some()
+    }
+
+    /// The first volume of the service that only one replica may have at once.
+    pub fn exclusive_volume(&self, service: &ServiceName) -> Option<&VolumeName> {
+        let mut mounts = self.services.get(service)?.template.mounts.iter().map(|mount| &mount.volume);
+        mounts.find(|volume| {
+            self.volumes.get(*volume).is_none_or(|volume| volume.access == VolumeAccess::Exclusive)
         })
     }
 }

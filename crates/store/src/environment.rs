@@ -194,7 +194,8 @@ impl Store {
         sqlx::query(
             "INSERT INTO rollout (project, environment, revision, started_at, released) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (project, environment, revision) DO UPDATE SET
-                 started_at = excluded.started_at, finished_at = NULL, outcome = 'moving', problem = NULL",
+                 started_at = excluded.started_at, finished_at = NULL, outcome = 'moving', problem = NULL,
+                 progress = NULL, decision = NULL, replaced = NULL",
         )
         .bind(key.project.as_str())
         .bind(key.environment.as_str())

@@ -1,6 +1,7 @@
 //! Revisions, rollouts and quarantine. Revision rows can be deleted and are rebuilt from the deploy repository; rollouts
 //! and quarantine cannot: they are what happened and what a person said.
 
+use naru_model::rollout::{Decision, Progress};
 use naru_model::{
     CommitId, ConfigurationVersion, EnvironmentKey, Generation, Problem, ReleaseNumber, RevisionNumber,
     Timestamp,
@@ -48,6 +49,12 @@ pub struct Rollout {
     pub outcome: Outcome,
     /// Why it failed.
     pub problem: Option<Problem>,
+    /// How far it is between ready replicas and all the requests.
+    pub progress: Progress,
+    /// What a person said about it.
+    pub decision: Option<Decision>,
+    /// The revision that had the traffic before.
+    pub replaced: Option<RevisionNumber>,
 }
 
 /// How a rollout stands.
@@ -120,6 +127,16 @@ fn read_rollout(row: &SqliteRow) -> Result<Rollout> {
             other => return Err(StoreError::Damaged { what: "rollout outcome", why: other.to_owned() }),
         },
         problem: problem.map(|text| from_json("problem", &text)).transpose()?,
+        progress: row
+            .try_get::<Option<String>, _>("progress")?
+            .map(|text| from_json("progress", &text))
+            .transpose()?
+            .unwrap_or_default(),
+        decision: row
+            .try_get::<Option<String>, _>("decision")?
+            .map(|text| from_json("decision", &text))
+            .transpose()?,
+        replaced: row.try_get::<Option<u32>, _>("replaced")?.map(RevisionNumber),
     })
 }
 
@@ -224,6 +241,59 @@ impl Store {
         write.commit().await
     }
 
+    /// Records how far the move to the target is. Refused as stale when something else is wanted by now.
+    pub async fn mark_progress(
+        &self,
+        key: &EnvironmentKey,
+        generation: Generation,
+        revision: RevisionNumber,
+        progress: &Progress,
+    ) -> Result<()> {
+        let mut write = self.write("rollout.progress").await?;
+        let done = sqlx::query(
+            "UPDATE rollout SET progress = $5 WHERE project = $1 AND environment = $2 AND revision = $4
+               AND EXISTS (SELECT 1 FROM environment WHERE project = $1 AND name = $2 AND generation = $3)",
+        )
+        .bind(key.project.as_str())
+        .bind(key.environment.as_str())
+        .bind(signed(generation))
+        .bind(revision.0)
+        .bind(to_json(progress))
+        .execute(write.connection())
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Stale(OVERTAKEN));
+        }
+        write.ring(environments_changed(&key.project));
+        write.commit().await
+    }
+
+    /// Records what a person says about the move to `revision` and wakes the reconcile loop. Says whether the move is
+    /// still under way: a move that has ended is left as it is.
+    pub async fn decide(
+        &self,
+        key: &EnvironmentKey,
+        revision: RevisionNumber,
+        decision: &Decision,
+    ) -> Result<bool> {
+        let mut write = self.write("rollout.decide").await?;
+        let done = sqlx::query(
+            "UPDATE rollout SET decision = $4
+             WHERE project = $1 AND environment = $2 AND revision = $3
+               AND EXISTS (SELECT 1 FROM environment
+                           WHERE project = $1 AND name = $2 AND target = $3 AND serving IS NOT $3)",
+        )
+        .bind(key.project.as_str())
+        .bind(key.environment.as_str())
+        .bind(revision.0)
+        .bind(to_json(decision))
+        .execute(write.connection())
+        .await?;
+        write.ring(environments_changed(&key.project));
+        write.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// The target has all the traffic from now on. Refused as stale when something else is wanted by now.
     pub async fn mark_switched(
         &self,
@@ -233,6 +303,16 @@ impl Store {
     ) -> Result<()> {
         let mut write = self.write("rollout.switched").await?;
         let now = to_millis(self.now());
+        sqlx::query(
+            "UPDATE rollout SET replaced = (SELECT serving FROM environment WHERE project = $1 AND name = $2)
+             WHERE project = $1 AND environment = $2 AND revision = $3
+               AND (SELECT serving FROM environment WHERE project = $1 AND name = $2) IS NOT $3",
+        )
+        .bind(key.project.as_str())
+        .bind(key.environment.as_str())
+        .bind(revision.0)
+        .execute(write.connection())
+        .await?;
         let done = sqlx::query(
             "UPDATE environment SET serving = $4 WHERE project = $1 AND name = $2 AND generation = $3",
         )
@@ -259,25 +339,27 @@ impl Store {
         write.commit().await
     }
 
-    /// The move to a revision was given up: it goes into quarantine, and the environment's target returns to what
-    /// serves. Refused as stale when something else is wanted by now.
+    /// The move to a revision was given up, or its end was taken back: it goes into quarantine, and `back_to` is wanted
+    /// again. Refused as stale when something else is wanted by now.
     pub async fn give_up(
         &self,
         key: &EnvironmentKey,
         generation: Generation,
         revision: &Revision,
+        back_to: Option<RevisionNumber>,
         problem: &Problem,
     ) -> Result<()> {
         let mut write = self.write("rollout.give-up").await?;
         let now = to_millis(self.now());
         let done = sqlx::query(
-            "UPDATE environment SET target = serving, target_since = $4, generation = generation + 1
+            "UPDATE environment SET target = $5, target_since = $4, generation = generation + 1
              WHERE project = $1 AND name = $2 AND generation = $3",
         )
         .bind(key.project.as_str())
         .bind(key.environment.as_str())
         .bind(signed(generation))
         .bind(now)
+        .bind(back_to.map(|revision| revision.0))
         .execute(write.connection())
         .await?;
         if done.rows_affected() == 0 {
@@ -294,6 +376,15 @@ impl Store {
         .bind(revision.number.0)
         .bind(now)
         .bind(to_json(problem))
+        .execute(write.connection())
+        .await?;
+        sqlx::query(
+            "UPDATE rollout SET progress = NULL, decision = NULL
+             WHERE project = $1 AND environment = $2 AND revision = $3",
+        )
+        .bind(key.project.as_str())
+        .bind(key.environment.as_str())
+        .bind(back_to.map(|revision| revision.0))
         .execute(write.connection())
         .await?;
         write

@@ -143,7 +143,7 @@ async fn a_stale_writer_changes_nothing() {
     assert_eq!(environment.generation, Generation(2));
     let late = f.store.mark_switched(&f.key, Generation(1), RevisionNumber(1)).await;
     assert!(matches!(late, Err(StoreError::Stale(_))));
-    let late = f.store.give_up(&f.key, Generation(1), &revision(1), &Problem::new("x", "x")).await;
+    let late = f.store.give_up(&f.key, Generation(1), &revision(1), None, &Problem::new("x", "x")).await;
     assert!(matches!(late, Err(StoreError::Stale(_))));
     assert_eq!(f.store.environment(&f.key).await.unwrap().unwrap().serving, None);
     assert_eq!(
@@ -159,7 +159,7 @@ async fn a_failed_revision_is_quarantined_until_a_person_deploys_its_release_aga
     f.store.mark_switched(&f.key, Generation(1), RevisionNumber(1)).await.unwrap();
     f.store.aim(&f.key, RevisionNumber(2), &[], false).await.unwrap();
     let problem = Problem::new("delivery.unhealthy", "it did not start");
-    f.store.give_up(&f.key, Generation(2), &revision(2), &problem).await.unwrap();
+    f.store.give_up(&f.key, Generation(2), &revision(2), Some(RevisionNumber(1)), &problem).await.unwrap();
 
     let environment = f.store.environment(&f.key).await.unwrap().unwrap();
     assert_eq!((environment.target, environment.serving), (Some(RevisionNumber(1)), Some(RevisionNumber(1))));

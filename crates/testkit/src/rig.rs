@@ -225,6 +225,19 @@ impl Rig {
         }
     }
 
+    /// Steps for so long, whatever rests, and calls `meanwhile` before each step with the time since the last.
+    pub async fn go_on(&self, so_long: Duration, mut meanwhile: impl FnMut(Duration)) {
+        let end = self.world.clock.now() + so_long;
+        let mut changes = self.store.changes();
+        let mut first = true;
+        while self.world.clock.now() < end {
+            let again = self.step(&mut changes, first).await.max(Duration::from_millis(10));
+            first = false;
+            self.world.clock.advance(again);
+            meanwhile(again);
+        }
+    }
+
     async fn rests(&self) -> bool {
         let waiting = self.store.pending_triggers().await.expect("the store answers");
         if !waiting.is_empty() || !self.store.open_runs().await.expect("the store answers").is_empty() {

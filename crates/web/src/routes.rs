@@ -12,6 +12,7 @@ pub(crate) mod log;
 pub(crate) mod project;
 pub(crate) mod receipt;
 pub(crate) mod release;
+pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod setting;
 pub(crate) mod trigger;

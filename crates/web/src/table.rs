@@ -13,7 +13,7 @@ use crate::Cx;
 use crate::access::{Access, Rule, guard};
 use crate::routes::{
     account, certificate, crossing, environment, event, instance, intent, log, project, receipt, release,
-    run, setting, trigger,
+    rollout, run, setting, trigger,
 };
 
 /// One row: what is asked for, and the handlers of one path and method.
@@ -88,6 +88,10 @@ fn table() -> Vec<Entry> {
         project(Read, routes!(receipt::show)),
         project(Deploy, routes!(release::deploy)).audited("environment.deploy"),
         project(Deploy, routes!(environment::rollback)).audited("environment.rollback"),
+        project(Read, routes!(rollout::show)),
+        project(Deploy, routes!(rollout::promote_rollout)).audited("rollout.promote"),
+        project(Deploy, routes!(rollout::abort_rollout)).audited("rollout.abort"),
+        project(Deploy, routes!(rollout::promote)).audited("environment.promote"),
         project(Read, routes!(intent::show)),
         project(Read, routes!(crossing::show)),
         project(Read, routes!(log::service_logs)),

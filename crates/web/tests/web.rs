@@ -8,6 +8,8 @@ mod certificate;
 mod document;
 #[path = "web/project.rs"]
 mod project;
+#[path = "web/rollout.rs"]
+mod rollout;
 #[path = "web/setting.rs"]
 mod setting;
 #[path = "web/setup.rs"]

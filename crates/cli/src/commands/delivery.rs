@@ -4,7 +4,7 @@ use naru_model::api::{self, Condition, Difference, Intent, Page, RolloutState};
 use naru_model::{EnvironmentName, Problem, ProjectName, ReleaseNumber};
 use serde::Serialize;
 
-use crate::arguments::{Deploy, Environment, InEnvironment, Release, Revision, Rollback, Waiting};
+use crate::arguments::{Deploy, Environment, InEnvironment, Promote, Release, Revision, Rollback, Waiting};
 use crate::client::Client;
 use crate::commands::{encoded, more, query};
 use crate::exit::{CliError, MISSING, Result};
@@ -280,6 +280,16 @@ pub(crate) async fn rollback(arguments: Rollback, screen: &mut Screen) -> Result
     let there = There::find(screen, &arguments.place)?;
     let wish = api::Rollback { revision: arguments.revision };
     ask(&there, "rollback", &wish, &arguments.waiting, screen).await
+}
+
+pub(crate) async fn promote(arguments: Promote, screen: &mut Screen) -> Result<()> {
+    let there = There {
+        client: place::client(&screen.outside)?,
+        project: place::project(&screen.outside, arguments.place.project.as_ref())?,
+        environment: arguments.to,
+    };
+    let wish = api::Promote { from: arguments.from, force: arguments.force };
+    ask(&there, "promote", &wish, &arguments.waiting, screen).await
 }
 
 async fn ask(

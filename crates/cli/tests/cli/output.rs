@@ -300,3 +300,41 @@ async fn bad_names_are_refused_before_anything_is_asked() {
     }
     assert!(world.asked().is_empty());
 }
+
+#[tokio::test]
+async fn a_rollout_is_told_and_decided_on() {
+    let rollout = json!({
+        "environment": "production", "revision": 7, "release": 41, "serving": 6, "state": "moving", "stage": "step",
+        "step": 2, "detail": "25 % of requests go to revision 7; next step in 40 s",
+        "started_at": "2026-11-21T10:31:00Z", "stage_since": "2026-11-21T10:32:00Z",
+    });
+    let path = "/api/v1/projects/shop/environments/production/rollout";
+    let world = World::new().await.on(&format!("GET {path}"), 200, &rollout);
+    assert_snapshot!(world.run("rollout show").await);
+    let mut promoted = rollout.clone();
+    promoted["decision"] = json!("promoted by minji");
+    let world = World::new().await.on(&format!("POST {path}/promote"), 202, &promoted);
+    assert_snapshot!(world.run("rollout promote").await);
+    let ended = World::new()
+        .await
+        .on(&format!("POST {path}/abort"), 202, &promoted)
+        .run("rollout abort --json")
+        .await;
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap(), promoted);
+}
+
+#[tokio::test]
+async fn a_release_is_promoted_to_the_next_environment() {
+    let intent = json!({
+        "id": 9, "environment": "production", "what": "deploy release 41", "by": "minji",
+        "created_at": "2026-11-21T10:34:00Z", "state": "pending",
+    });
+    let world =
+        World::new().await.on("POST /api/v1/projects/shop/environments/production/promote", 202, &intent);
+    assert_snapshot!(world.run("promote --from staging --to production").await);
+    assert!(
+        world.asked()[0].line.ends_with(r#"{"from":"staging","force":false}"#),
+        "{}",
+        world.asked()[0].line
+    );
+}

@@ -2,9 +2,13 @@
 //! deletion, refusal of what is stale) and scripts for what containers and jobs do. The world moves with the clock it
 //! is handed; it survives the process that talks to it, so a test can restart that process cold.
 
+#[cfg(test)]
+mod drive;
 mod job;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod strategies;
 mod traffic;
 mod world;
 

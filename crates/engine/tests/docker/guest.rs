@@ -131,6 +131,10 @@ fn answer(mut connection: TcpStream, since: Instant) {
         (if since.elapsed().as_millis() / 500 % 2 == 0 { 200 } else { 503 }, "now and then".to_owned())
     } else if path == "/broken" {
         (500, "broken".to_owned())
+    } else if path == "/answer" {
+        // As its revision says: well by default.
+        let status = std::env::var("ANSWER").ok().and_then(|status| status.parse().ok());
+        (status.unwrap_or(200), std::env::var("VERSION").unwrap_or_default())
     } else if let Some(name) = path.strip_prefix("/variable/") {
         (200, std::env::var(name).unwrap_or_default())
     } else if let Some(name) = path.strip_prefix("/say/") {

@@ -129,6 +129,7 @@ impl Rig {
         let command = std::iter::once("/guest").chain(manners.iter().copied()).map(str::to_owned);
         ServiceSpec {
             replicas: 1,
+            strategy: naru_model::definition::Strategy::default(),
             template: Template {
                 image: self.image.clone(),
                 command: Some(command.collect()),

@@ -159,6 +159,71 @@ pub struct Rollback {
     pub revision: Option<RevisionNumber>,
 }
 
+/// Asks for what serves in another environment: the same release, with the same images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Promote {
+    /// The environment whose release it is.
+    pub from: EnvironmentName,
+    /// Also when the release is in quarantine in either environment.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Where a rollout stands between ready replicas and all the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RolloutStage {
+    /// Replicas become ready.
+    Start,
+    /// A canary's step.
+    Step,
+    /// It waits for a person.
+    Preview,
+    /// Nothing stands in the way.
+    Promoted,
+}
+
+/// The move of an environment to the revision that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rollout {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The revision.
+    pub revision: RevisionNumber,
+    /// Its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseNumber>,
+    /// The revision that has the traffic now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<RevisionNumber>,
+    /// How it went.
+    pub state: RolloutState,
+    /// Where it stands.
+    pub stage: RolloutStage,
+    /// Which step of a canary, counting from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    /// The same in one sentence.
+    pub detail: String,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// When the stage began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub stage_since: Option<Timestamp>,
+    /// When it got all the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub switched_at: Option<Timestamp>,
+    /// What a person said about it, such as "promoted by mina".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
 /// What became of what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::amount::{Count, Port, ScalarText};
 use super::fault::Fault;
-use super::service::{Build, Service, Strategy};
+use super::service::{Build, Service};
 use super::text::{AbsolutePath, NodeName, ServiceImage};
 use super::{Environment, ProjectDefinition, Step};
 use crate::name::{ServiceName, VariableName, VolumeName};
@@ -54,15 +54,6 @@ pub(super) fn later(definition: &ProjectDefinition, alone: bool) -> Vec<Fault> {
         }
         if service.replicas.min < service.replicas.max || service.replicas.cpu.is_some() {
             report.add(with("replicas"), "replicas do not follow load yet, expected a number");
-        }
-        match service.strategy {
-            Strategy::Rolling => {}
-            Strategy::BlueGreen(_) => {
-                report.add(with("strategy"), "`blue-green` is not there yet, expected `rolling`");
-            }
-            Strategy::Canary(_) => {
-                report.add(with("strategy"), "`canary` is not there yet, expected `rolling`");
-            }
         }
     }
     for (name, environment) in &definition.environments {
@@ -221,15 +212,11 @@ impl Report<'_> {
             );
             self.in_service(name, &["replicas"], message);
         }
-        if let Strategy::Canary(canary) = &service.strategy {
-            let rising = canary.steps.windows(2).all(|pair| pair[0] < pair[1]);
-            if canary.steps.is_empty() || !rising {
-                self.in_service(
-                    name,
-                    &["strategy", "canary", "steps"],
-                    "expected rising percentages, such as [5%, 25%, 50%]",
-                );
-            }
+        let exclusive = service.volumes.iter().find(|(_, volume)| volume.access == VolumeAccess::Exclusive);
+        let exclusive = exclusive.map(|(volume, _)| volume.as_str());
+        if let Some((key, message)) = service.strategy.fault(exclusive, service.port.is_some()) {
+            let keys: Vec<&str> = ["strategy", service.strategy.name()].into_iter().chain(key).collect();
+            self.in_service(name, if key.is_some() { &keys } else { &keys[..1] }, message);
         }
         if service.schedule.is_some() && service.port.is_some() {
             self.in_service(name, &["schedule"], "a scheduled service cannot have a `port`");
@@ -394,6 +381,12 @@ impl Report<'_> {
             let message =
                 "no service to lead to, expected one called `web` with a `port`, or only one with a `port`";
             self.at(&["environments", name, "host"], message);
+        }
+        if environment.host.as_ref().is_some_and(|host| crate::route::is_preview(&host.to_string())) {
+            self.at(
+                &["environments", name, "host"],
+                format!("hosts that start with `{}` lead to previews", crate::route::PREVIEW),
+            );
         }
         if environment.pull_requests && environment.branch.is_some() {
             self.at(

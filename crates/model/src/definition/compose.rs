@@ -42,7 +42,14 @@ pub fn compose(definition: &ProjectDefinition, with: &Ingredients<'_>) -> Result
     };
     for (name, service) in &definition.services {
         let template = template(definition, name, service, &environment, with)?;
-        spec.services.insert(name.clone(), ServiceSpec { replicas: service.replicas.min.get(), template });
+        spec.services.insert(
+            name.clone(),
+            ServiceSpec {
+                replicas: service.replicas.min.get(),
+                strategy: service.strategy.clone(),
+                template,
+            },
+        );
         for (volume, mount) in &service.volumes {
             let size_bytes = mount.size.map_or(0, super::ByteAmount::bytes);
             spec.volumes.insert(volume.clone(), VolumeSpec { access: mount.access, size_bytes });

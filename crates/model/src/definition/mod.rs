@@ -14,6 +14,7 @@ mod fault;
 mod read;
 mod schema;
 mod service;
+pub(crate) mod strategy;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -26,7 +27,8 @@ pub use amount::{ByteAmount, Count, CpuAmount, Percent, Port, ScalarText, TimeSp
 pub use compose::{Ingredients, compose};
 pub use read::{RepositoryFiles, parse, read};
 pub use schema::schema;
-pub use service::{BlueGreen, Build, Canary, Replicas, Service, Strategy, Volume};
+pub use service::{Build, Replicas, Service, Volume};
+pub use strategy::{Analysis, BlueGreen, Canary, Portion, Promotion, Rolling, Stickiness, Strategy};
 pub use text::{
     AbsolutePath, CommandLine, ContainerImage, Host, NodeName, RelativePath, Schedule, Script, ServiceImage,
     UrlPath, Zone,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::amount::{ByteAmount, Count, CpuAmount, Percent, Port, ScalarText, TimeSpan};
+use super::strategy::Strategy;
 use super::text::{AbsolutePath, CommandLine, NodeName, RelativePath, Schedule, ServiceImage, UrlPath, Zone};
 use crate::name::{VariableName, VolumeName};
 use crate::workload::VolumeAccess;
@@ -249,36 +250,4 @@ pub struct Volume {
 enum Access {
     Exclusive,
     Shared,
-}
-
-/// How a new revision takes over.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// New replicas start and become ready, requests move, old ones drain and stop.
-    #[default]
-    Rolling,
-    /// The old revision stays for a while after the switch. Later.
-    BlueGreen(BlueGreen),
-    /// Requests move in steps, each judged before the next. Later.
-    Canary(Canary),
-}
-
-/// Settings of `blue-green`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "{ keep }")]
-pub struct BlueGreen {
-    /// How long the old revision stays ready to return to.
-    pub keep: TimeSpan,
-}
-
-/// Settings of `canary`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "{ steps, analysis }")]
-pub struct Canary {
-    /// The shares of requests that the new revision gets, rising.
-    pub steps: Vec<Percent>,
-    /// What must hold for the next step, such as `errors < 1%`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub analysis: Option<String>,
 }

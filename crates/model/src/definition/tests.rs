@@ -212,7 +212,7 @@ fn what_comes_later_is_refused_by_name() {
     port: 8080
     replicas: { min: 2, max: 8, cpu: 70% }
     strategy: { blue-green: { keep: 10m } }
-  api: { image: web, strategy: { canary: { steps: [5%, 25%, 50%], analysis: errors < 1% } } }
+  api: { image: web, port: 80, strategy: { canary: { steps: [5%, 25%, 50%], analysis: errors < 1% } } }
   report: { image: web, run: ./report, schedule: \"0 3 * * *\", zone: Asia/Seoul }
 environments:
   preview: { pull-requests: true, expires: 3d }
@@ -221,11 +221,47 @@ environments:
     definition.not-yet
     naru.yaml asks for what this version of Naru does not do yet
     line 5: `services.web.replicas`: replicas do not follow load yet, expected a number
-    line 6: `services.web.strategy`: `blue-green` is not there yet, expected `rolling`
-    line 7: `services.api.strategy`: `canary` is not there yet, expected `rolling`
     line 8: `services.report.schedule`: scheduled services do not run yet
     line 10: `environments.preview.pull-requests`: environments for pull requests are not there yet
     ");
+}
+
+#[test]
+fn strategies_that_cannot_work_are_refused() {
+    insta::assert_snapshot!(refused(
+        "services:
+  web: { build: {}, port: 80, strategy: { blue-green: { keep: 5m } }, volumes: { data: { path: /data } } }
+  api: { image: web, port: 80, strategy: { canary: { steps: [5%, 100%] } } }
+  worker: { image: web, strategy: { canary: { steps: [5%] } } }
+  jobs: { image: web, strategy: { rolling: { surge: 0 } } }
+environments: { production: { host: next--shop.example.com } }
+"
+    ), @r#"
+    definition.invalid
+    naru.yaml has 5 mistakes
+    line 2: `services.web.strategy`: `blue-green` runs two revisions side by side, and only one may have the exclusive volume `data`: expected `rolling`, or `access: shared`
+    line 3: `services.api.strategy.canary.steps`: expected rising percentages below 100%, such as [5%, 25%, 50%]
+    line 4: `services.worker.strategy`: `canary` moves requests, and this service gets none: expected `rolling`, or a `port`
+    line 5: `services.jobs.strategy`: nothing could move: expected `surge` or `unavailable` above 0
+    line 6: `environments.production.host`: hosts that start with `next--` lead to previews
+    "#);
+    insta::assert_snapshot!(refused(
+        "services:
+  web: { build: {}, strategy: sideways }
+  api: { image: web, strategy: canary }
+  old: { image: web, strategy: { canary: { steps: [5%], analysis: errors < 1 } } }
+  new: { image: web, strategy: { canary: {} } }
+  two: { image: web, strategy: { rolling: {}, canary: {} } }
+"
+    ), @r#"
+    definition.invalid
+    naru.yaml has 5 mistakes
+    line 2: `services.web.strategy`: "sideways" is not known, expected one of `rolling`, `blue-green`, `canary`
+    line 3: `services.api.strategy`: expected settings, such as { canary: { steps: [5%, 25%, 50%] } }
+    line 4: `services.old.strategy.canary.analysis`: "errors < 1" is not a list of conditions such as `errors < 1%`, `latency < 150%` and `requests >= 50`, joined by `and`
+    line 5: `services.new.strategy.canary`: `steps` is missing
+    line 6: `services.two.strategy`: found 2 values, expected rolling, blue-green or canary, alone or as { <name>: { <settings> } }
+    "#);
 }
 
 /// A billion values in nine lines.

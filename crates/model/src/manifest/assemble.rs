@@ -8,7 +8,7 @@ use super::document::{ClaimSpec, ConfigMap, Labels, Object};
 use super::parse::{Documents, From};
 use super::reader::Reader;
 use super::refuse::Refusals;
-use super::render::{ACCESS, SIZE, STATEMENT, access};
+use super::render::{ACCESS, SIZE, STATEMENT, STRATEGY, access};
 use super::{routes, value};
 use crate::name::{ServiceName, VolumeName};
 use crate::workload::{EnvironmentSpec, Mount, VolumeAccess, VolumeSpec};
@@ -164,6 +164,10 @@ fn exclusive_volumes(refusals: &mut Refusals, documents: &Documents, spec: &Envi
                 }
                 _ => {}
             }
+        }
+        let volume = spec.exclusive_volume(name).map(VolumeName::as_str);
+        if let Some((_, why)) = service.strategy.fault(volume, service.template.port.is_some()) {
+            refusals.add(file, &format!("metadata.annotations[{STRATEGY}]"), why);
         }
         let strategy = deployment.object.spec.strategy.as_ref().map(|strategy| strategy.kind.as_str());
         let honoured = if spec.is_exclusive(name) { "Recreate" } else { "RollingUpdate" };

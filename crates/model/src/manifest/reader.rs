@@ -8,10 +8,11 @@ use super::assemble::{annotations, name};
 use super::document::{Container, DeploymentSpec, Env, Object, PodSpec, ReadinessProbe, ReleaseJobSpec};
 use super::refuse::Refusals;
 use super::render::{
-    LABEL_ENVIRONMENT, LABEL_MANAGED_BY, LABEL_NAME, LABEL_PROJECT, OF_SERVICE, READY_WITHIN,
+    LABEL_ENVIRONMENT, LABEL_MANAGED_BY, LABEL_NAME, LABEL_PROJECT, OF_SERVICE, READY_WITHIN, STRATEGY,
     release_container,
 };
 use super::{limit, value};
+use crate::definition::Strategy;
 use crate::name::{ServiceName, VariableName, VolumeName};
 use crate::workload::{EnvironmentSpec, Limits, Mount, Probe, ReleaseCommand, ServiceSpec, Template, Value};
 
@@ -40,7 +41,7 @@ impl Reader<'_, '_> {
         object: &Object<DeploymentSpec>,
         spec: &EnvironmentSpec,
     ) -> Option<(ServiceName, ServiceSpec)> {
-        annotations(self.refusals, self.file, &object.metadata.annotations, &[READY_WITHIN]);
+        annotations(self.refusals, self.file, &object.metadata.annotations, &[READY_WITHIN, STRATEGY]);
         let name: ServiceName = self.check("metadata.name", name(&object.metadata.name))?;
         let replicas = object.spec.replicas.unwrap_or(1);
         if replicas > limit::REPLICAS {
@@ -59,7 +60,14 @@ impl Reader<'_, '_> {
         }
         let mut template = self.template(name.as_str(), pod, spec)?;
         template.ready_within = ready_within;
-        Some((name, ServiceSpec { replicas, template }))
+        let strategy = self.strategy(object)?;
+        Some((name, ServiceSpec { replicas, strategy, template }))
+    }
+
+    fn strategy(&mut self, object: &Object<DeploymentSpec>) -> Option<Strategy> {
+        let Some(text) = object.metadata.annotations.get(STRATEGY) else { return Some(Strategy::default()) };
+        let read = serde_json::from_str(text).map_err(|error| super::text::one_line(&error.to_string()));
+        self.check(&format!("metadata.annotations[{STRATEGY}]"), read)
     }
 
     /// The selector finds the pods of this Deployment and no others.

@@ -22,6 +22,7 @@ use crate::workload::{
 /// The ConfigMap that says which release and configuration a folder was rendered from.
 pub(super) const STATEMENT: &str = "naru";
 pub(super) const READY_WITHIN: &str = "naru.dev/ready-within";
+pub(super) const STRATEGY: &str = "naru.dev/strategy";
 pub(super) const ACCESS: &str = "naru.dev/access";
 pub(super) const SIZE: &str = "naru.dev/size";
 pub(super) const OF_SERVICE: &str = "naru.dev/service";
@@ -163,6 +164,10 @@ fn deployment(
     let template = &service.template;
     let mut metadata = metadata(environment, name.as_str());
     metadata.annotations.insert(READY_WITHIN.to_owned(), value::seconds_text(template.ready_within));
+    if service.strategy != crate::definition::Strategy::default() {
+        let text = serde_json::to_string(&service.strategy).expect("a strategy is plain data");
+        metadata.annotations.insert(STRATEGY.to_owned(), text);
+    }
     let mut pod = pod(container(name.as_str(), template), &template.mounts);
     pod.termination_grace_period_seconds = Some(value::whole_seconds(template.stop_within));
     let spec = DeploymentSpec {

@@ -10,6 +10,7 @@ use proptest::sample::{select, subsequence};
 
 use super::tests::{image, key, rendered};
 use super::*;
+use crate::definition::Strategy as TakeOver;
 use crate::id::{ConfigurationVersion, ReleaseNumber, SecretVersion};
 use crate::name::{ServiceName, VolumeName};
 use crate::workload::{
@@ -147,9 +148,19 @@ type Services = BTreeMap<ServiceName, ServiceSpec>;
 type Volumes = BTreeMap<VolumeName, VolumeSpec>;
 
 fn services() -> impl Strategy<Value = Services> {
-    let service =
-        (0..=limit::REPLICAS, template()).prop_map(|(replicas, template)| ServiceSpec { replicas, template });
+    let service = (0..=limit::REPLICAS, strategy(), template())
+        .prop_map(|(replicas, strategy, template)| ServiceSpec { replicas, strategy, template });
     btree_map(label().prop_map(|name| name.parse().unwrap()), service, 0..4)
+}
+
+fn strategy() -> impl Strategy<Value = TakeOver> {
+    let texts = vec![
+        r#""rolling""#,
+        r#"{"rolling":{"surge":"25%","unavailable":"1"}}"#,
+        r#"{"blue-green":{"keep":"10m","promote":"manual"}}"#,
+        r#"{"canary":{"steps":["5%","25%","50%"],"analysis":"errors < 0.5% and latency < 150%","sticky":"cookie"}}"#,
+    ];
+    select(texts).prop_map(|text| serde_json::from_str(text).unwrap())
 }
 
 fn volumes() -> impl Strategy<Value = Volumes> {
@@ -178,6 +189,17 @@ fn mount(services: &mut Services, volumes: &Volumes, picks: &[usize]) {
     }
 }
 
+/// Takes the strategies away that a service without a port or with an exclusive volume cannot have.
+fn only_what_fits(services: &mut Services, volumes: &Volumes) {
+    for service in services.values_mut() {
+        let shares =
+            service.template.mounts.iter().all(|mount| volumes[&mount.volume].access == VolumeAccess::Shared);
+        if !shares || service.template.port.is_none() {
+            service.strategy = TakeOver::default();
+        }
+    }
+}
+
 pub(super) fn spec() -> impl Strategy<Value = EnvironmentSpec> {
     let paths = vec!["/", "/api", "/api/v1/", "/a.b~c", "/no", "/~"];
     let hosts = vec!["a.example.com", "no", "1e3", "127.0.0.1", "xn--bj0bj06e.kr"];
@@ -191,6 +213,7 @@ pub(super) fn spec() -> impl Strategy<Value = EnvironmentSpec> {
     )
         .prop_map(|((release, configuration), mut services, volumes, picks, (hosts, paths), command)| {
             mount(&mut services, &volumes, &picks);
+            only_what_fits(&mut services, &volumes);
             let listening: Vec<ServiceName> = services
                 .iter()
                 .filter(|(_, s)| s.template.port.is_some())

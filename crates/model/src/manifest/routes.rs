@@ -60,6 +60,10 @@ pub(super) fn read(
             let why = format!("{} is not a host name in lower case, without port", value::shorten(host));
             refusals.add(file, &format!("spec.hostnames[{index}]"), why);
         }
+        if crate::route::is_preview(host) {
+            let why = format!("hosts that start with `{}` lead to previews", crate::route::PREVIEW);
+            refusals.add(file, &format!("spec.hostnames[{index}]"), why);
+        }
     }
     let mut routes = Vec::new();
     for (index, rule) in spec.rules.iter().enumerate() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::definition::Strategy;
 use crate::id::{ConfigurationVersion, Digest, EnvironmentKey, ImageReference, ReleaseNumber, SecretVersion};
 use crate::workload::{
     EnvironmentSpec, Limits, Mount, Probe, ReleaseCommand, RouteSpec, ServiceSpec, Template, Value,
@@ -50,8 +51,14 @@ pub(super) fn sample() -> EnvironmentSpec {
         release: Some(ReleaseNumber(41)),
         configuration: ConfigurationVersion(7),
         services: BTreeMap::from([
-            ("web".parse().unwrap(), ServiceSpec { replicas: 2, template: web }),
-            ("worker".parse().unwrap(), ServiceSpec { replicas: 1, template: worker }),
+            (
+                "web".parse().unwrap(),
+                ServiceSpec { replicas: 2, strategy: Strategy::default(), template: web },
+            ),
+            (
+                "worker".parse().unwrap(),
+                ServiceSpec { replicas: 1, strategy: Strategy::default(), template: worker },
+            ),
         ]),
         release_command: Some(ReleaseCommand {
             service: "web".parse().unwrap(),
@@ -168,6 +175,7 @@ fn what_is_not_in_the_subset_is_refused_by_name() {
         ("deployment-web.yaml", "naru.dev/project: shop", "naru.dev/project: other", "naru.dev/project"),
         ("deployment-web.yaml", "metadata:\n  name: web", "metadata:\n  name: worker", "second Deployment"),
         ("deployment-worker.yaml", "replicas: 1", "replicas: 2", "the volume `state` is exclusive"),
+        ("route-shop.example.com.yaml", "  - shop.", "  - next--shop.", "lead to previews"),
         ("deployment-worker.yaml", "type: Recreate", "type: RollingUpdate", "spec.strategy.type"),
         (
             "deployment-web.yaml",
@@ -224,6 +232,33 @@ fn what_is_not_in_the_subset_is_refused_by_name() {
         ),
         ("kustomization.yaml", "- claim-state.yaml", "- claim-uploads.yaml", "listed twice"),
         ("kustomization.yaml", "- claim-state.yaml\n", "", "not listed under `resources`"),
+    ] {
+        let text = refusals(file, from, to);
+        assert!(text.contains(expected), "{file}: {to:?} should say {expected:?}, said\n{text}");
+    }
+}
+
+#[test]
+fn a_strategy_that_cannot_work_is_refused() {
+    for (file, from, to, expected) in [
+        (
+            "deployment-worker.yaml",
+            "naru.dev/ready-within: 60s",
+            "naru.dev/strategy: '{\"blue-green\":{}}'",
+            "the exclusive volume `state`",
+        ),
+        (
+            "deployment-web.yaml",
+            "naru.dev/ready-within: 60s",
+            "naru.dev/strategy: '{\"canary\":{\"steps\":[\"50%\",\"5%\"]}}'",
+            "rising percentages",
+        ),
+        (
+            "deployment-web.yaml",
+            "naru.dev/ready-within: 60s",
+            "naru.dev/strategy: sideways",
+            "naru.dev/strategy",
+        ),
     ] {
         let text = refusals(file, from, to);
         assert!(text.contains(expected), "{file}: {to:?} should say {expected:?}, said\n{text}");

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::{MOVE_LIMIT, elapsed};
+use super::gate::Gates;
+use super::plan::elapsed;
 use super::replicas::{Replicas, is_ready};
-use super::{ReplicaSeen, ReplicaState, Situation, Wanted};
+use super::{Decision, Replaced, ReplicaSeen, ReplicaState, Situation, Stage, Wanted};
 use crate::job::ExitReason;
 use crate::name::ServiceName;
 use crate::problem::Problem;
+use crate::time::Timestamp;
 
 /// A new replica that exits so often before it was ready is not going to make it. While requests are held for a volume
 /// that changes hands, once is enough: the old replica must come back before the holding ends.
@@ -38,21 +40,24 @@ pub(super) fn gave_up(
                     exits = Some(replica.key.attempt + 1);
                 }
             }
-            ReplicaState::Running { since, ready: false }
-                if elapsed(*since, situation.now) > spec.template.ready_within =>
+            ReplicaState::Starting | ReplicaState::Running { ready: false, .. }
+                if unready_since(situation, replica)
+                    .is_some_and(|since| elapsed(since, situation.now) > spec.template.ready_within) =>
             {
                 late = Some(spec.template.ready_within);
             }
             _ => {}
         }
     }
-    let took_too_long = elapsed(situation.since, situation.now) > MOVE_LIMIT;
-    if exits.is_none() && late.is_none() && !took_too_long {
+    let begun = situation.progress.since.map_or(situation.since, |since| since.max(situation.since));
+    let limit = Gates::limit(situation.progress.stage);
+    let took = limit.filter(|limit| elapsed(begun, situation.now) > *limit);
+    if exits.is_none() && late.is_none() && took.is_none() {
         return None;
     }
     let wanted: u32 = services().map(|(_, spec)| spec.replicas).sum();
     let ready = fresh.iter().filter(|(replica, _)| is_ready(replica)).count();
-    let within = late.or(took_too_long.then_some(MOVE_LIMIT));
+    let within = late.or(took);
     let headline = match within {
         Some(within) => {
             format!("{ready} of {wanted} new replicas became ready within {} s", within.as_secs())
@@ -65,6 +70,57 @@ pub(super) fn gave_up(
         problem = describe(problem, situation, replica, spec.template.port);
     }
     Some(hints(problem, situation))
+}
+
+/// Since when a new replica is not ready: since it runs, or, once all were ready, since the first was not any more.
+fn unready_since(situation: &Situation, replica: &ReplicaSeen) -> Option<Timestamp> {
+    match (situation.progress.stage, &replica.state) {
+        (Stage::Start, ReplicaState::Running { since, .. }) => Some(*since),
+        (Stage::Start, _) => None,
+        _ => situation.progress.unready_since,
+    }
+}
+
+/// A person gave the move up.
+pub(super) fn aborted(situation: &Situation, old: Option<&Wanted>) -> Option<Problem> {
+    let Some(Decision::Abort { by }) = &situation.decision else { return None };
+    let problem =
+        start_problem(situation, old, "delivery.aborted").cause(format!("{by} gave the rollout up"));
+    Some(problem.hint("deliver it again when its time has come:").command(deploy(situation)))
+}
+
+/// A step of a canary showed that the new revision is worse.
+pub(super) fn analysed(situation: &Situation, old: &Wanted, why: Vec<String>) -> Problem {
+    let problem = start_problem(situation, Some(old), "delivery.analysis");
+    hints(why.into_iter().fold(problem, Problem::cause), situation)
+}
+
+/// A step of a canary had too few requests to go by.
+pub(super) fn starved(situation: &Situation, old: &Wanted, why: String) -> Problem {
+    start_problem(situation, Some(old), "delivery.no-data")
+        .cause(why)
+        .cause("without enough requests nothing says that the new revision is as good as the old one")
+        .hint("promote the next one yourself while it waits, or ask for fewer `requests` in its `analysis`:")
+        .command(format!(
+            "naru rollout promote --project {} --environment {}",
+            situation.environment.project, situation.environment.environment
+        ))
+}
+
+/// The revision failed soon after it got all the traffic.
+pub(super) fn crashed(situation: &Situation, replaced: &Replaced, replicas: &[&ReplicaSeen]) -> Problem {
+    let project = &situation.environment.project;
+    let environment = &situation.environment.environment;
+    let after = elapsed(replaced.switched_at, situation.now).as_secs();
+    let summary = format!("{} of `{project}` failed in `{environment}`", name(&situation.want));
+    let mut problem = Problem::new("delivery.crashed", summary)
+        .cause(format!("it failed {after} s after it got all the traffic"))
+        .state(format!("{} gets the traffic back", name(&replaced.wanted)));
+    for replica in replicas.iter().filter(|replica| !is_ready(replica)).take(4) {
+        let service = situation.want.spec.services.get(&replica.key.service);
+        problem = describe(problem, situation, replica, service.and_then(|service| service.template.port));
+    }
+    hints(problem, situation)
 }
 
 /// The release command did not succeed.
@@ -103,10 +159,6 @@ fn describe(problem: Problem, situation: &Situation, replica: &ReplicaSeen, port
 fn start_problem(situation: &Situation, old: Option<&Wanted>, code: &'static str) -> Problem {
     let project = &situation.environment.project;
     let environment = &situation.environment.environment;
-    let name = |wanted: &Wanted| match wanted.spec.release {
-        Some(release) => format!("release {release} (revision {})", wanted.revision),
-        None => format!("revision {}", wanted.revision),
-    };
     let state = match old {
         Some(old) => format!("{} still serves all traffic", name(old)),
         None => "nothing served before, and nothing serves now".to_owned(),
@@ -115,11 +167,24 @@ fn start_problem(situation: &Situation, old: Option<&Wanted>, code: &'static str
         .state(state)
 }
 
+fn name(wanted: &Wanted) -> String {
+    match wanted.spec.release {
+        Some(release) => format!("release {release} (revision {})", wanted.revision),
+        None => format!("revision {}", wanted.revision),
+    }
+}
+
+fn deploy(situation: &Situation) -> String {
+    let project = &situation.environment.project;
+    let environment = &situation.environment.environment;
+    format!("naru deploy --project {project} --environment {environment}")
+}
+
 fn hints(problem: Problem, situation: &Situation) -> Problem {
     let project = &situation.environment.project;
     let environment = &situation.environment.environment;
     problem
         .hint("read the log, mend the cause, then push again or deploy again:")
         .command(format!("naru logs --project {project} --environment {environment}"))
-        .command(format!("naru deploy --project {project} --environment {environment}"))
+        .command(deploy(situation))
 }

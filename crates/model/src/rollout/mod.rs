@@ -1,11 +1,19 @@
 //! Moving an environment from one revision to another: what is wanted, what is seen, and the actions between.
 //!
-//! The decision is [`plan`]: synchronous, pure and total. It names no engine and no store.
+//! The decision is [`plan`]: synchronous, pure and total. It names no engine and no store. It is one state machine for
+//! all strategies: `plan` tells the order, `gate` what stands between ready replicas and all the requests, `analysis`
+//! what a step of a canary has shown, `turns` how many replicas change places at once, `watch` what happens after the
+//! switch, `table` where requests go meanwhile.
 
+mod analysis;
 mod failure;
+mod gate;
 mod plan;
+mod release;
 mod replicas;
 mod table;
+mod turns;
+mod watch;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,12 +22,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use plan::plan;
+pub use watch::remembers;
 
 use crate::id::{EnvironmentKey, RevisionNumber};
 use crate::job::{ExitReason, JobKey, JobSeen, JobSpec};
 use crate::name::ServiceName;
 use crate::problem::Problem;
-use crate::route::{RouteTable, TrafficSeen};
+use crate::route::{RevisionFigures, RouteTable, TrafficSeen};
 use crate::time::Timestamp;
 use crate::workload::{EnvironmentSpec, ServiceSpec, TemplateHash};
 
@@ -145,6 +154,18 @@ pub struct Situation {
     pub serving: Serving,
     /// When the move to `want` began.
     pub since: Timestamp,
+    /// How far the move to `want` is, as the last pass left it.
+    #[serde(default)]
+    pub progress: Progress,
+    /// What a person said about the move.
+    #[serde(default)]
+    pub decision: Option<Decision>,
+    /// Whether the move goes back to what served before: then at once, without steps and promotion.
+    #[serde(default)]
+    pub returning: bool,
+    /// What `want` took the traffic from, when it can be returned to.
+    #[serde(default)]
+    pub replaced: Option<Replaced>,
     /// Whether the release command of `want` has succeeded, or need not run because its content served before.
     pub released: bool,
     /// What the engine sees.
@@ -178,6 +199,61 @@ pub struct Wanted {
     pub spec: EnvironmentSpec,
 }
 
+/// How far a move is. A row: what is not in here is found anew in each pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// The stage.
+    pub stage: Stage,
+    /// Since when; `None` at the start.
+    pub since: Option<Timestamp>,
+    /// Since when the figures of `baseline` count.
+    pub counting_since: Option<Timestamp>,
+    /// What the edge had counted when the stage began.
+    pub baseline: Vec<RevisionFigures>,
+    /// Since when a service of the revision that was switched to has no ready replica, while it is watched.
+    pub unready_since: Option<Timestamp>,
+}
+
+/// Where a move stands between ready replicas and all the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Replicas become ready.
+    #[default]
+    Start,
+    /// A canary's step, counting from 0.
+    Step(usize),
+    /// The new revision is ready, answers at its preview, and waits for a person.
+    Preview,
+    /// Nothing stands in the way of the switch.
+    Promoted,
+}
+
+/// What a person said about a move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// It goes on to the end, without further steps.
+    Promote {
+        /// Who said so.
+        by: String,
+    },
+    /// It is given up.
+    Abort {
+        /// Who said so.
+        by: String,
+    },
+}
+
+/// What had the traffic before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// It.
+    pub wanted: Wanted,
+    /// When it lost the traffic.
+    pub switched_at: Timestamp,
+}
+
 /// What to do now, and what to say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -189,6 +265,9 @@ pub struct Plan {
     pub released: bool,
     /// The wanted revision has all the traffic from now on; to be recorded before the next pass.
     pub switched: bool,
+    /// How far the move is now, when that is something else than the situation says; to be recorded before the next
+    /// pass.
+    pub progress: Option<Progress>,
     /// When to look again, at the latest.
     pub look_again: Duration,
 }
@@ -205,13 +284,17 @@ pub enum Status {
         phase: Phase,
         /// One sentence for people, such as "1 of 2 new replicas are ready".
         detail: String,
+        /// When the next step of a canary is due.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// `want` has all the traffic, but replicas are missing or restarting.
     Degraded {
         /// One sentence for people.
         detail: String,
     },
-    /// The move was given up: `serving` keeps all traffic, `want` is bad.
+    /// The move was given up, or its end was taken back: `want` is bad, and what served before has the traffic, or gets
+    /// it back.
     Failed {
         /// Why, with evidence.
         problem: Box<Problem>,
@@ -230,10 +313,25 @@ pub enum Phase {
     Start,
     /// New replicas run and are probed.
     Probe,
+    /// A share of the requests goes to the new replicas and is judged.
+    Canary,
+    /// The new replicas wait for a person.
+    Preview,
     /// The edge is told.
     Route,
     /// Old replicas finish what they have.
     Drain,
     /// Old replicas stop.
     Stop,
+}
+
+impl Status {
+    /// Where a move stands, in one sentence: "25 % of requests go to revision 7; next step in 40 s".
+    pub fn sentence(&self, now: Timestamp) -> Option<String> {
+        let Self::Moving { detail, until, .. } = self else { return None };
+        Some(match until {
+            Some(until) => format!("{detail}; next step in {} s", plan::elapsed(now, *until).as_secs()),
+            None => detail.clone(),
+        })
+    }
 }

@@ -1,19 +1,22 @@
-//! The next actions, in the order in which people would tell them: release command, start, probe, hold and hand over
-//! what only one may have, route, watch, drain, stop. Nothing is remembered: each pass finds its place from what is seen.
+//! The next actions, in the order in which people would tell them: release command, start, probe, steps or preview, turns,
+//! hold and hand over what only one may have, route, watch, drain, stop. Nothing is remembered but
+//! [`super::Progress`]: each pass finds its place from what is seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::failure::{gave_up, release_command_failed};
-use super::replicas::{Replicas, exclusive_volumes, has_exited, stop};
-use super::table::{hold, table, with_backends};
-use super::{Action, Phase, Plan, Serving, Situation, Status, Wanted};
-use crate::job::{JobKey, JobScope, JobSpec, JobState, JobWork};
+use super::Action;
+use super::failure::{aborted, gave_up};
+use super::gate::{Gate, Gates};
+use super::release::{ReleaseCommand, release_command};
+use super::replicas::{Keep, Replicas, exclusive_volumes, has_exited, stop};
+use super::table::{Lane, Lanes, meanwhile, table, with_backends};
+use super::turns::Turns;
+use super::watch::{Watch, is_watched, kept_warm, watch};
+use super::{Phase, Plan, Progress, ReplicaSeen, Serving, Situation, Stage, Status, Wanted};
 use crate::name::ServiceName;
-use crate::problem::Problem;
 use crate::route::RouteTable;
 use crate::time::Timestamp;
-use crate::workload::VolumeAccess;
 
 /// How long requests of old replicas may take to finish after the switch.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -22,14 +25,14 @@ const HAND_OVER_LIMIT: Duration = Duration::from_secs(2);
 /// How long new replicas have the traffic before the old ones are let go: what dies of its first requests gives the
 /// traffic back. A replica that had to be started again must first run that long without traffic.
 const WATCH: Duration = Duration::from_secs(2);
-/// How long a whole move may take before it is given up.
+/// How long a whole move may take before it is given up; steps of a canary and the wait for a person come on top.
 pub(super) const MOVE_LIMIT: Duration = Duration::from_mins(30);
 /// When to look again while something moves.
 const SOON: Duration = Duration::from_millis(150);
 /// When to look again at rest: what was changed by hand is noticed within this time.
 const AT_REST: Duration = Duration::from_secs(5);
-/// How much a release command may print.
-const RELEASE_LOG_LIMIT: u64 = 16 << 20;
+/// When to look again at what is missing or has just been switched to.
+const WATCHING: Duration = Duration::from_millis(500);
 
 /// Decides what to do now.
 pub fn plan(situation: &Situation) -> Plan {
@@ -49,7 +52,37 @@ struct Draft<'a> {
     actions: Vec<Action>,
     released: bool,
     switched: bool,
+    progress: Option<Progress>,
     look_again: Duration,
+}
+
+/// What a move is about.
+struct Move<'a> {
+    old: Option<&'a Wanted>,
+    /// Services that must become ready before the switch.
+    changed: BTreeSet<&'a ServiceName>,
+    /// Those of them that have a volume alone: their old replica stops before the new one starts.
+    handed_over: BTreeSet<&'a ServiceName>,
+    /// Those of them whose replicas change places in turns.
+    turns: Vec<Turns<'a>>,
+    gates: Gates<'a>,
+}
+
+impl<'a> Move<'a> {
+    fn of(situation: &'a Situation, old: Option<&'a Wanted>) -> Self {
+        let want = &situation.want;
+        let changed = changed_services(want, old);
+        let handed_over = changed.iter().copied().filter(|service| want.spec.is_exclusive(service)).collect();
+        let turns = old
+            .into_iter()
+            .flat_map(|old| changed.iter().filter_map(move |service| Turns::of(want, old, service)));
+        let turns = turns.collect();
+        Self { old, changed, handed_over, turns, gates: Gates::of(situation, old) }
+    }
+
+    fn turns_of(&self, service: &ServiceName) -> Option<&Turns<'a>> {
+        self.turns.iter().find(|turns| turns.service == service)
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -61,19 +94,27 @@ impl<'a> Draft<'a> {
             actions: Vec::new(),
             released: false,
             switched: false,
+            progress: None,
             look_again: AT_REST,
         }
     }
 
     fn finish(mut self, status: Status) -> Plan {
-        if matches!(status, Status::Moving { .. }) || !self.actions.is_empty() {
-            self.look_again = self.look_again.min(SOON);
-        }
+        let pace = match &status {
+            _ if !self.actions.is_empty() || self.progress.is_some() => SOON,
+            // A person who promotes wakes the loop; a step takes its time.
+            Status::Moving { phase: Phase::Preview, .. } => AT_REST,
+            Status::Moving { phase: Phase::Canary, .. } => WATCHING,
+            Status::Moving { .. } => SOON,
+            _ => AT_REST,
+        };
+        self.look_again = self.look_again.min(pace);
         Plan {
             actions: self.actions,
             status,
             released: self.released,
             switched: self.switched,
+            progress: self.progress,
             look_again: self.look_again,
         }
     }
@@ -81,13 +122,21 @@ impl<'a> Draft<'a> {
     /// `want` serves: keep it so, and take away what is left of others.
     fn keep(&mut self) -> Status {
         let want = &self.situation.want;
+        match watch(self.situation, &self.replicas) {
+            Watch::Calm => {}
+            Watch::Uneasy(progress) => self.progress = Some(progress),
+            Watch::Failed(problem) => return Status::Failed { problem },
+        }
         if let Some(job) = &self.situation.job {
             self.actions.push(Action::StopJob { key: job.key.clone() });
         }
         self.start_missing(want, |_| true);
         let table = table(self.situation, want, &self.replicas);
         let routed = self.publish(&table);
-        let leftovers = self.retire(&[want]);
+        let leftovers = self.retire_leftovers();
+        if is_watched(self.situation) {
+            self.look_again = self.look_again.min(WATCHING);
+        }
 
         let missing: Vec<String> = want
             .spec
@@ -96,7 +145,7 @@ impl<'a> Draft<'a> {
             .filter_map(|service| self.replicas.missing(&want.spec, service))
             .collect();
         if !missing.is_empty() {
-            self.look_again = self.look_again.min(Duration::from_millis(500));
+            self.look_again = self.look_again.min(WATCHING);
             return Status::Degraded { detail: missing.join(", ") };
         }
         match leftovers {
@@ -108,47 +157,44 @@ impl<'a> Draft<'a> {
 
     /// `want` does not serve yet: bring it there without taking anything from `old` before its time.
     fn advance(&mut self, old: Option<&'a Wanted>) -> Status {
-        match self.release_command() {
-            ReleaseCommand::Done => {}
-            ReleaseCommand::Runs => {
-                self.keep_old(old, &BTreeSet::new());
-                return moving(Phase::Release, "the release command runs");
-            }
-            ReleaseCommand::Failed(problem) => return Status::Failed { problem: Box::new(problem) },
-        }
-        let want = &self.situation.want;
-        let changed = changed_services(want, old);
-        if let Some(problem) = gave_up(self.situation, old, &changed, &self.replicas) {
+        if let Some(problem) = aborted(self.situation, old) {
             return Status::Failed { problem: Box::new(problem) };
         }
-        let handed_over: BTreeSet<_> =
-            changed.iter().copied().filter(|service| want.spec.is_exclusive(service)).collect();
-        self.start_missing(want, |service| !handed_over.contains(service));
-        let is_ready = |service: &&&ServiceName| {
-            self.replicas.missing(&want.spec, service).is_none()
-                && self.replicas.is_trusted(&want.spec, service, WATCH)
-        };
-        let independent_ready = changed.difference(&handed_over).all(|service| is_ready(&service));
-        let all_ready = changed.iter().all(|service| is_ready(&service));
-        let begun = handed_over.iter().any(|service| self.replicas.any_made_from(&want.spec, service));
-        if !independent_ready && !begun {
-            self.keep_old(old, &BTreeSet::new());
-            return self.starting(&changed);
-        }
-        let displaced = displaced_services(want, old, &handed_over);
-        if let Some(waiting) = self.hand_over(old, &handed_over, &displaced) {
+        if let Some(waiting) = self.release_command(old) {
             return waiting;
         }
-        if !all_ready {
-            self.keep_old(old, &displaced);
-            return self.starting(&changed);
+        let going = Move::of(self.situation, old);
+        if let Some(problem) = gave_up(self.situation, old, &going.changed, &self.replicas) {
+            return Status::Failed { problem: Box::new(problem) };
         }
-        let table = table(self.situation, want, &self.replicas);
+        self.retire_overtaken(old);
+        self.start_new(&going);
+        if !self.stands_beside(&going) {
+            self.keep_old(old, &Lanes::new(), &BTreeSet::new());
+            self.note_unready();
+            return self.starting(&going.changed);
+        }
+        if let Some(waiting) = self.pass_gates(&going) {
+            return waiting;
+        }
+        let mut lanes = Lanes::new();
+        if let Some(waiting) = self.take_turns(&going, &mut lanes) {
+            return waiting;
+        }
+        if let Some(waiting) = self.hand_over(&going, &mut lanes) {
+            return waiting;
+        }
+        self.switch(&going)
+    }
+
+    /// All new replicas are ready: the requests go to them, and once that is so for a while, the move is done.
+    fn switch(&mut self, going: &Move<'a>) -> Status {
+        let table = table(self.situation, &self.situation.want, &self.replicas);
         if !self.publish(&table) {
             return moving(Phase::Route, "the edge is taking over the routes");
         }
         let routed_since = self.situation.traffic.applied.as_ref().map(|applied| applied.since);
-        let can_return = old.is_some() && !changed.is_empty();
+        let can_return = going.old.is_some() && !going.changed.is_empty() && !self.situation.returning;
         if can_return && !passed(routed_since, WATCH, self.situation.now) {
             return moving(Phase::Route, "the new replicas have the traffic and are watched");
         }
@@ -156,48 +202,155 @@ impl<'a> Draft<'a> {
         moving(Phase::Drain, "the old replicas finish what they have")
     }
 
-    /// Holds the requests of the `displaced` services, stops who has the volumes that those in `handed_over` need, and
-    /// starts these anew. `None` once nothing is left to wait for but their readiness.
-    fn hand_over(
-        &mut self,
-        old: Option<&'a Wanted>,
-        handed_over: &BTreeSet<&ServiceName>,
-        displaced: &BTreeSet<&ServiceName>,
-    ) -> Option<Status> {
+    /// `None` once it is done.
+    fn release_command(&mut self, old: Option<&'a Wanted>) -> Option<Status> {
+        let (command, action) = release_command(self.situation);
+        self.actions.extend(action);
+        match command {
+            ReleaseCommand::NotNeeded => None,
+            ReleaseCommand::Done => {
+                self.released = true;
+                None
+            }
+            ReleaseCommand::Runs => {
+                self.keep_old(old, &Lanes::new(), &BTreeSet::new());
+                Some(moving(Phase::Release, "the release command runs"))
+            }
+            ReleaseCommand::Failed(problem) => Some(Status::Failed { problem }),
+        }
+    }
+
+    /// Starts new replicas beside the old ones, as many as there is room for.
+    fn start_new(&mut self, going: &Move<'a>) {
         let want = &self.situation.want;
-        let holders = self.replicas.holders_of_volumes(want, handed_over);
-        if holders.is_empty() {
-            self.start_missing(want, |service| handed_over.contains(service));
+        for service in want.spec.services.keys().filter(|service| !going.handed_over.contains(service)) {
+            let room = going.turns_of(service).map_or(usize::MAX, |turns| turns.room(want, &self.replicas));
+            self.start(want, service, room);
+        }
+    }
+
+    /// Whether every new replica that there is room for is ready, so that requests may begin to move. It stays so while
+    /// a volume changes hands.
+    fn stands_beside(&self, going: &Move<'a>) -> bool {
+        let spec = &self.situation.want.spec;
+        let begun = going.handed_over.iter().any(|service| self.replicas.any_made_from(spec, service));
+        begun
+            || going.changed.difference(&going.handed_over).all(|service| match going.turns_of(service) {
+                Some(turns) => self.replicas.ready(spec, service).count() >= turns.first_room(),
+                None => self.is_complete(service),
+            })
+    }
+
+    fn is_complete(&self, service: &ServiceName) -> bool {
+        self.replicas.missing(&self.situation.want.spec, service).is_none() && self.is_trusted(service)
+    }
+
+    fn is_trusted(&self, service: &ServiceName) -> bool {
+        self.replicas.is_trusted(&self.situation.want.spec, service, WATCH)
+    }
+
+    /// Remembers since when replicas are missing that have been ready already.
+    fn note_unready(&mut self) {
+        let progress = &self.situation.progress;
+        if progress.stage != Stage::Start && progress.unready_since.is_none() {
+            self.progress = Some(Progress { unready_since: Some(self.situation.now), ..progress.clone() });
+        }
+    }
+
+    /// `None` once nothing stands between the ready replicas and the requests.
+    fn pass_gates(&mut self, going: &Move<'a>) -> Option<Status> {
+        let progress = &self.situation.progress;
+        if progress.unready_since.is_some() {
+            self.progress = Some(Progress { unready_since: None, ..progress.clone() });
+        }
+        let (gate, progress) = going.gates.look(self.situation, going.old);
+        self.progress = progress.or(self.progress.take());
+        match gate {
+            Gate::Open => None,
+            Gate::Waits { lanes, previewed, status } => {
+                self.keep_old(going.old, &lanes, &previewed);
+                Some(status)
+            }
+            Gate::Failed(problem) => Some(Status::Failed { problem }),
+        }
+    }
+
+    /// Lets the replicas of large services change places. `None` once all their new ones are ready.
+    fn take_turns(&mut self, going: &Move<'a>, lanes: &mut Lanes<'a>) -> Option<Status> {
+        let (want, old) = (&self.situation.want, going.old?);
+        for turns in &going.turns {
+            let keep = turns.old_to_keep(want, &self.replicas);
+            lanes.insert(turns.service, Lane::Mixed { old: keep });
+        }
+        if going.turns.iter().all(|turns| self.is_complete(turns.service)) {
             return None;
         }
-        if !self.keep_old(old, displaced) {
+        self.keep_old(Some(old), lanes, &BTreeSet::new());
+        for turns in &going.turns {
+            let keep = turns.old_to_keep(want, &self.replicas);
+            let alive = self.replicas.alive(&old.spec, turns.service);
+            self.retire(alive.into_iter().skip(keep).collect());
+        }
+        Some(self.starting(&going.changed))
+    }
+
+    /// Holds the requests of services whose volume changes hands, stops who has it, and starts them anew. `None` once
+    /// they are ready.
+    fn hand_over(&mut self, going: &Move<'a>, lanes: &mut Lanes<'a>) -> Option<Status> {
+        let want = &self.situation.want;
+        if going.handed_over.is_empty() {
+            return None;
+        }
+        let displaced = displaced_services(want, going.old, &going.handed_over);
+        lanes.extend(displaced.iter().map(|service| (*service, Lane::Held)));
+        let holders = self.replicas.holders_of_volumes(want, &going.handed_over);
+        if holders.is_empty() {
+            self.start_missing(want, |service| going.handed_over.contains(service));
+            if going.changed.iter().all(|service| self.is_complete(service)) {
+                return None;
+            }
+            self.keep_old(going.old, lanes, &BTreeSet::new());
+            return Some(self.starting(&going.changed));
+        }
+        if !self.keep_old(going.old, lanes, &BTreeSet::new()) {
             return Some(moving(Phase::Hold, "requests are about to be held"));
         }
         let held_since = self.situation.traffic.applied.as_ref().map(|applied| applied.since);
-        for replica in &holders {
-            let finished = self.replicas.in_flight(&replica.key) == 0;
-            if finished || passed(held_since, HAND_OVER_LIMIT, self.situation.now) {
-                self.actions.push(stop(&replica.key, want, old));
+        for replica in holders {
+            let drained = self.replicas.in_flight(&replica.key) == 0
+                || passed(held_since, HAND_OVER_LIMIT, self.situation.now);
+            if drained {
+                self.actions.push(stop(&replica.key, want, going.old));
             }
         }
         Some(moving(Phase::Hold, "requests are held while the old replica gives its volume away"))
     }
 
-    /// Keeps `old` whole and routed while `want` is not there yet, but for the services that gave their volumes away:
-    /// their requests are held. Says whether the edge does so.
-    fn keep_old(&mut self, old: Option<&'a Wanted>, displaced: &BTreeSet<&ServiceName>) -> bool {
+    /// Keeps `old` serving, but for the services in other lanes. Says whether the edge does as told.
+    fn keep_old(
+        &mut self,
+        old: Option<&'a Wanted>,
+        lanes: &Lanes<'a>,
+        previewed: &BTreeSet<&ServiceName>,
+    ) -> bool {
         let Some(old) = old else { return true };
-        self.start_missing(old, |service| !displaced.contains(service));
-        let table = hold(table(self.situation, old, &self.replicas), displaced);
+        self.start_missing(old, |service| {
+            !matches!(lanes.get(service), Some(Lane::Held | Lane::Mixed { .. }))
+        });
+        let table = meanwhile(self.situation, old, &self.replicas, lanes, previewed);
         self.publish(&table)
     }
 
     fn start_missing(&mut self, wanted: &'a Wanted, which: impl Fn(&ServiceName) -> bool) {
         for service in wanted.spec.services.keys().filter(|service| which(service)) {
-            let (actions, look_again) = self.replicas.start_missing(wanted, service);
-            self.actions.extend(actions);
-            self.look_again = self.look_again.min(look_again.unwrap_or(AT_REST));
+            self.start(wanted, service, usize::MAX);
         }
+    }
+
+    fn start(&mut self, wanted: &'a Wanted, service: &ServiceName, room: usize) {
+        let (actions, look_again) = self.replicas.start_missing(wanted, service, room);
+        self.actions.extend(actions);
+        self.look_again = self.look_again.min(look_again.unwrap_or(AT_REST));
     }
 
     /// Says whether `table` is in force, and asks for it when it is not.
@@ -212,11 +365,29 @@ impl<'a> Draft<'a> {
         in_force
     }
 
-    /// Stops and removes what none of `keep` asks for and no request can reach any more.
-    fn retire(&mut self, keep: &[&Wanted]) -> Option<Status> {
+    /// Stops and removes what `want` does not ask for and is not kept warm.
+    fn retire_leftovers(&mut self) -> Option<Status> {
+        let mut keep = vec![Keep::all(&self.situation.want)];
+        if let Some(replaced) = &self.situation.replaced {
+            keep.push(Keep { wanted: &replaced.wanted, services: Some(kept_warm(self.situation)) });
+        }
+        let leftovers = self.replicas.not_in(&keep);
+        self.retire(leftovers)
+    }
+
+    /// Stops what was started for a revision that neither serves nor is wanted any more: its move was overtaken.
+    fn retire_overtaken(&mut self, old: Option<&'a Wanted>) {
+        let keep: Vec<Keep<'_>> =
+            [Some(&self.situation.want), old].into_iter().flatten().map(Keep::all).collect();
+        let overtaken = self.replicas.made_from_none_of(&keep).collect();
+        self.retire(overtaken);
+    }
+
+    /// Stops and removes replicas that no request can reach any more.
+    fn retire(&mut self, replicas: Vec<&'a ReplicaSeen>) -> Option<Status> {
         let mut waiting = None;
         let applied = self.situation.traffic.applied.as_ref();
-        for replica in self.replicas.not_in(keep) {
+        for replica in replicas {
             if has_exited(replica) {
                 self.actions.push(Action::Remove { replica: replica.key.clone() });
                 waiting = waiting.or(Some(moving(Phase::Stop, "the old replicas are being removed")));
@@ -246,64 +417,11 @@ impl<'a> Draft<'a> {
         let phase = if self.replicas.all_run(want) { Phase::Probe } else { Phase::Start };
         moving(phase, format!("{ready} of {all} new replicas are ready"))
     }
-
-    fn release_command(&mut self) -> ReleaseCommand {
-        let Situation { environment, want, released, job, .. } = self.situation;
-        let Some(command) = want.spec.release_command.as_ref().filter(|_| !released) else {
-            if let Some(job) = job {
-                self.actions.push(Action::StopJob { key: job.key.clone() });
-            }
-            return ReleaseCommand::Done;
-        };
-        match job.as_ref().map(|job| &job.state) {
-            Some(JobState::Finished(exit)) if exit.reason.is_success() => {
-                self.released = true;
-                ReleaseCommand::Done
-            }
-            Some(JobState::Finished(exit)) => {
-                ReleaseCommand::Failed(release_command_failed(self.situation, &exit.reason))
-            }
-            Some(_) => ReleaseCommand::Runs,
-            None => {
-                let key = JobKey {
-                    scope: JobScope::Revision(environment.clone(), want.revision),
-                    name: "release".into(),
-                    attempt: 1,
-                };
-                // `parse` refuses a release command whose service is not there.
-                if let Some(service) = want.spec.services.get(&command.service) {
-                    let template = &service.template;
-                    let shared = template.mounts.iter().filter(|mount| {
-                        want.spec
-                            .volumes
-                            .get(&mount.volume)
-                            .is_some_and(|volume| volume.access == VolumeAccess::Shared)
-                    });
-                    let job = JobSpec {
-                        work: JobWork::Command {
-                            image: template.image.to_string(),
-                            command: command.command.clone(),
-                            workspace: None,
-                            caches: BTreeMap::new(),
-                            beside: BTreeMap::new(),
-                            environment: Some((environment.clone(), shared.cloned().collect())),
-                        },
-                        variables: template.variables.clone(),
-                        limits: template.limits,
-                        time_limit: command.time_limit,
-                        log_limit_bytes: RELEASE_LOG_LIMIT,
-                    };
-                    self.actions.push(Action::EnsureJob { key, job: Box::new(job) });
-                }
-                ReleaseCommand::Runs
-            }
-        }
-    }
 }
 
 /// Services of `want` that must become ready before the switch: new ones, others made from something else than before,
 /// and those that grow. A service that stays as it is does not hold up the others.
-fn changed_services<'w>(want: &'w Wanted, old: Option<&Wanted>) -> BTreeSet<&'w ServiceName> {
+pub(super) fn changed_services<'w>(want: &'w Wanted, old: Option<&Wanted>) -> BTreeSet<&'w ServiceName> {
     let services = want.spec.services.iter().filter(|(service, spec)| {
         old.and_then(|old| old.spec.services.get(*service))
             .is_none_or(|before| before.template != spec.template || before.replicas < spec.replicas)
@@ -326,14 +444,8 @@ fn displaced_services<'w>(
     holders.map(|(service, _)| service).chain(handed_over.iter().copied()).collect()
 }
 
-enum ReleaseCommand {
-    Done,
-    Runs,
-    Failed(Problem),
-}
-
-fn moving(phase: Phase, detail: impl Into<String>) -> Status {
-    Status::Moving { phase, detail: detail.into() }
+pub(super) fn moving(phase: Phase, detail: impl Into<String>) -> Status {
+    Status::Moving { phase, detail: detail.into(), until: None }
 }
 
 /// Whether `limit` has passed since `since`; it has when nobody knows since when.

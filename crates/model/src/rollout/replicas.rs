@@ -29,6 +29,7 @@ impl<'a> Replicas<'a> {
         if let super::Serving::Other(old) = &situation.serving {
             specs.push(&old.spec);
         }
+        specs.extend(situation.replaced.iter().map(|replaced| &replaced.wanted.spec));
         let hashes = specs
             .into_iter()
             .flat_map(|spec| spec.services.values())
@@ -51,7 +52,7 @@ impl<'a> Replicas<'a> {
     }
 
     /// Starting or running replicas of the service's template: the ones to keep first, the surplus behind.
-    fn alive(&self, spec: &EnvironmentSpec, service: &ServiceName) -> Vec<&'a ReplicaSeen> {
+    pub(super) fn alive(&self, spec: &EnvironmentSpec, service: &ServiceName) -> Vec<&'a ReplicaSeen> {
         let mut alive: Vec<_> = self
             .all()
             .filter(|replica| {
@@ -137,14 +138,30 @@ impl<'a> Replicas<'a> {
         in_flight.iter().find(|entry| entry.replica == *replica).map_or(0, |entry| entry.requests)
     }
 
+    /// Replicas of the service, whatever made from but not from its template in `spec`, that have not exited.
+    pub(super) fn others_alive(&self, spec: &EnvironmentSpec, service: &ServiceName) -> usize {
+        let others = self.all().filter(|replica| {
+            replica.key.service == *service
+                && !has_exited(replica)
+                && !self.is_made_from(replica, spec, service)
+        });
+        others.count()
+    }
+
+    /// Replicas that were made from no template in `keep`.
+    pub(super) fn made_from_none_of(&self, keep: &[Keep<'_>]) -> impl Iterator<Item = &'a ReplicaSeen> {
+        self.all().filter(|replica| {
+            let service = &replica.key.service;
+            !keep.iter().any(|keep| self.is_made_from(replica, &keep.wanted.spec, service))
+        })
+    }
+
     /// Replicas that none of `keep` asks for: other templates, removed services, surplus, and exited ones that have a
     /// successor.
-    pub(super) fn not_in(&self, keep: &[&Wanted]) -> Vec<&'a ReplicaSeen> {
+    pub(super) fn not_in(&self, keep: &[Keep<'_>]) -> Vec<&'a ReplicaSeen> {
         let kept: BTreeSet<&ReplicaKey> = keep
             .iter()
-            .flat_map(|wanted| {
-                wanted.spec.services.keys().flat_map(|service| self.kept(&wanted.spec, service))
-            })
+            .flat_map(|keep| keep.services().flat_map(|service| self.kept(&keep.wanted.spec, service)))
             .map(|replica| &replica.key)
             .collect();
         self.all()
@@ -152,10 +169,11 @@ impl<'a> Replicas<'a> {
             .filter(|replica| {
                 let awaited = has_exited(replica)
                     && !self.has_successor(&replica.key)
-                    && keep.iter().any(|wanted| {
-                        let spec = &wanted.spec;
+                    && keep.iter().any(|keep| {
+                        let spec = &keep.wanted.spec;
                         let service = &replica.key.service;
-                        self.is_made_from(replica, spec, service)
+                        keep.services().any(|kept| kept == service)
+                            && self.is_made_from(replica, spec, service)
                             && self.alive(spec, service).len() < spec.services[service].replicas as usize
                     });
                 !awaited
@@ -196,15 +214,17 @@ impl<'a> Replicas<'a> {
         pause.saturating_sub(elapsed(*at, self.situation.now))
     }
 
-    /// Starts what is missing of a service. Returns when to look again if some must wait.
+    /// Starts what is missing of a service, up to `room` replicas in all. Returns when to look again if some must wait.
     pub(super) fn start_missing(
         &self,
         wanted: &Wanted,
         service: &ServiceName,
+        room: usize,
     ) -> (Vec<Action>, Option<Duration>) {
         let spec = &wanted.spec;
         let Some(service_spec) = spec.services.get(service) else { return (Vec::new(), None) };
-        let missing = (service_spec.replicas as usize).saturating_sub(self.alive(spec, service).len());
+        let asked = (service_spec.replicas as usize).min(room);
+        let missing = asked.saturating_sub(self.alive(spec, service).len());
         if missing == 0 || !self.volumes_are_free(spec, service) {
             return (Vec::new(), None);
         }
@@ -281,6 +301,24 @@ impl<'a> Replicas<'a> {
                     })
             })
             .collect()
+    }
+}
+
+/// What is not taken away of a revision.
+pub(super) struct Keep<'k> {
+    pub(super) wanted: &'k Wanted,
+    /// Only these services; `None` for all.
+    pub(super) services: Option<BTreeSet<&'k ServiceName>>,
+}
+
+impl<'k> Keep<'k> {
+    pub(super) fn all(wanted: &'k Wanted) -> Self {
+        Self { wanted, services: None }
+    }
+
+    fn services(&self) -> impl Iterator<Item = &'k ServiceName> {
+        let all = self.wanted.spec.services.keys();
+        all.filter(|service| self.services.as_ref().is_none_or(|only| only.contains(service)))
     }
 }
 

@@ -24,5 +24,6 @@ mod release;
 mod repository;
 mod setting;
 mod stop;
+mod strategy;
 mod tls;
 mod volume;

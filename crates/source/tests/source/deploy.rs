@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use naru_model::definition::Strategy;
 use naru_model::effect::Unobserved;
 use naru_model::manifest::{self, Files};
 use naru_model::workload::{EnvironmentSpec, Limits, ServiceSpec, Template, Value};
@@ -61,7 +62,10 @@ pub(crate) fn spec(release: u32, level: &str) -> EnvironmentSpec {
     EnvironmentSpec {
         release: Some(ReleaseNumber(release)),
         configuration: ConfigurationVersion(release),
-        services: BTreeMap::from([("web".parse().unwrap(), ServiceSpec { replicas: 2, template })]),
+        services: BTreeMap::from([(
+            "web".parse().unwrap(),
+            ServiceSpec { replicas: 2, strategy: Strategy::default(), template },
+        )]),
         ..EnvironmentSpec::default()
     }
 }

@@ -4,3 +4,4 @@ mod crash;
 mod hosts;
 mod race;
 mod story;
+mod strategy;

@@ -51,6 +51,7 @@ struct Facts {
     /// Why what was asked for last did not become a revision.
     refused: Option<Problem>,
     urls: Vec<String>,
+    now: Timestamp,
 }
 
 async fn gather(cx: &Cx, chosen: &Chosen, name: EnvironmentName) -> Result<Facts> {
@@ -79,6 +80,7 @@ async fn gather(cx: &Cx, chosen: &Chosen, name: EnvironmentName) -> Result<Facts
         serving: None,
         refused: None,
         urls: cx.behind.urls(&key).await,
+        now: cx.store.now(),
     };
     facts.trigger = match &branch {
         Some(branch) => {
@@ -273,7 +275,7 @@ fn is_rendered(facts: &Facts) -> bool {
 
 fn rollout(facts: &Facts) -> Landing {
     let name = LandingName::Rollout;
-    let is = facts.environment.as_ref().map(|environment| condition(environment).0);
+    let is = facts.environment.as_ref().map(|environment| condition(environment, facts.now).0);
     if !is_rendered(facts) {
         let blocked = facts.release.is_some() && (is == Some(Condition::Blocked) || facts.refused.is_some());
         let state = if blocked { LandingState::Failed } else { after(&release(facts)) };
@@ -291,7 +293,7 @@ fn rollout(facts: &Facts) -> Landing {
     };
     let at = facts.rollout.as_ref().map(|rollout| rollout.finished_at.unwrap_or(rollout.started_at));
     let detail = match (&facts.environment, state) {
-        (Some(environment), LandingState::Moving) => Some(condition(environment).1),
+        (Some(environment), LandingState::Moving) => Some(condition(environment, facts.now).1),
         _ => None,
     };
     Landing { at, reference: Some(format!("revision {}", revision.number)), detail, ..landing(name, state) }
@@ -304,7 +306,7 @@ fn live(facts: &Facts) -> Landing {
     };
     let is_newest = is_rendered(facts)
         && facts.revision.as_ref().is_some_and(|revision| revision.number == serving.number);
-    let (is, detail, _) = condition(environment);
+    let (is, detail, _) = condition(environment, facts.now);
     let state = match (is_newest, is) {
         (true, Condition::Live | Condition::Moving) => LandingState::Done,
         (true, Condition::Degraded | Condition::Retrying) => LandingState::Moving,
@@ -347,7 +349,7 @@ fn summary(facts: &Facts) -> (String, Option<Problem>) {
     }
     let rollout_problem = facts.rollout.as_ref().and_then(|rollout| rollout.problem.clone());
     let Some(environment) = &facts.environment else { return (serves, None) };
-    let (is, detail, problem) = condition(environment);
+    let (is, detail, problem) = condition(environment, facts.now);
     if let Some(refused) = &facts.refused {
         return (serves, Some(refused.clone()));
     }
@@ -402,6 +404,7 @@ mod tests {
             serving: None,
             refused: None,
             urls: Vec::new(),
+            now: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -439,6 +442,9 @@ mod tests {
             finished_at: None,
             outcome,
             problem: None,
+            progress: naru_model::rollout::Progress::default(),
+            decision: None,
+            replaced: None,
         }
     }
 

@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use naru_model::api::{Condition, Difference, Environment, Intent, Page, Revision, Rollback, RolloutState};
 use naru_model::rollout::Status;
-use naru_model::{BranchName, EnvironmentKey, EnvironmentName, Problem, ProjectName, RevisionNumber};
+use naru_model::{
+    BranchName, EnvironmentKey, EnvironmentName, Problem, ProjectName, RevisionNumber, Timestamp,
+};
 use naru_store::environment::EnvironmentStatus;
 use naru_store::intent::IntentKind;
 use naru_store::revision::{Outcome, Rollout};
@@ -25,7 +27,10 @@ use crate::routes::{InEnvironment, environment};
 const HISTORY: u32 = 500;
 
 /// An environment as people see it, in a word, a sentence and, when it stopped, a problem.
-pub(crate) fn condition(row: &naru_store::environment::Environment) -> (Condition, String, Option<Problem>) {
+pub(crate) fn condition(
+    row: &naru_store::environment::Environment,
+    now: Timestamp,
+) -> (Condition, String, Option<Problem>) {
     let still = |what: &str| match row.serving {
         Some(serving) => format!("{what}; revision {serving} still serves"),
         None => format!("{what}; nothing serves yet"),
@@ -43,7 +48,7 @@ pub(crate) fn condition(row: &naru_store::environment::Environment) -> (Conditio
         }
         EnvironmentStatus::Reconciled { status } => match status {
             Status::Live => (Condition::Live, "everything that is wanted runs".to_owned(), None),
-            Status::Moving { detail, .. } => (Condition::Moving, detail.clone(), None),
+            Status::Moving { .. } => (Condition::Moving, status.sentence(now).unwrap_or_default(), None),
             Status::Degraded { detail } => (Condition::Degraded, detail.clone(), None),
             Status::Failed { problem } => {
                 (Condition::Failed, still(&problem.summary), Some((**problem).clone()))
@@ -53,7 +58,7 @@ pub(crate) fn condition(row: &naru_store::environment::Environment) -> (Conditio
 }
 
 async fn view(cx: &Cx, row: naru_store::environment::Environment) -> Result<Environment> {
-    let (condition, detail, problem) = condition(&row);
+    let (condition, detail, problem) = condition(&row, cx.store.now());
     let release = match row.serving {
         Some(serving) => cx.store.revision(&row.key, serving).await?.and_then(|revision| revision.release),
         None => None,
@@ -178,7 +183,7 @@ async fn views(
     Ok(rows.into_iter().map(view).collect())
 }
 
-fn state(rollout: &Rollout) -> RolloutState {
+pub(crate) fn state(rollout: &Rollout) -> RolloutState {
     match rollout.outcome {
         Outcome::Moving => RolloutState::Moving,
         Outcome::Live => RolloutState::Live,

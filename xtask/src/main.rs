@@ -6,6 +6,7 @@ mod bench;
 mod command;
 mod demo;
 mod gate;
+mod sim;
 mod tidy;
 mod tools;
 
@@ -31,6 +32,8 @@ enum Task {
     Demo(demo::Options),
     /// Measurements, side by side with bare tools. Each ends with one line of JSON.
     Bench(bench::Bench),
+    /// Deliveries under seeded trouble: crashes, failures, repeated and late calls; every promise is checked.
+    Sim(sim::Options),
     /// Which programs the demo and the tests need and this machine lacks; installs them with --install.
     Tools {
         /// Install with one apt-get line that is shown.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Test(options) => return gate::run(&root, &options),
         Task::Demo(options) => demo::run(&root, &options).and_then(demo::verdict),
         Task::Bench(bench) => bench::run(&root, &bench),
+        Task::Sim(options) => sim::run(&root, &options),
         Task::Tools { install } => tools::ensure(&root, tools::For::Demo, install)
             .and_then(|()| tools::ensure(&root, tools::For::Test, install)),
         Task::Tidy => tidy::run(&root),

@@ -9,13 +9,14 @@ use naru_model::job::{JobScope, JobSeen};
 use naru_model::rollout::{
     Action, Plan, Progress, Replaced, Serving, Situation, Status, Wanted, plan, remembers,
 };
+use naru_model::route::TrafficSeen;
 use naru_model::workload::EnvironmentSpec;
 use naru_model::{CommitId, EnvironmentKey, Problem, RevisionNumber};
 use naru_store::StoreError;
 use naru_store::environment::{Environment, EnvironmentStatus};
 use naru_store::intent::IntentKind;
 use naru_store::lease::{Holder, Lease};
-use naru_store::revision::Rollout;
+use naru_store::revision::{Outcome, Rollout};
 
 use futures::StreamExt;
 
@@ -170,7 +171,13 @@ async fn situation(cx: &Context, environment: &Environment) -> Result<Option<Sit
         Err(error) => return Err(error),
     };
     let serving = match environment.serving {
-        None => Serving::Nothing,
+        None => match unrecorded(cx, key, target, &traffic).await? {
+            Some(revision) => {
+                cx.store.mark_switched(key, environment.generation, revision).await?;
+                return Err(StoreError::Stale("what has the traffic was not recorded until now").into());
+            }
+            None => Serving::Nothing,
+        },
         Some(serving) if serving == target => Serving::Want,
         Some(serving) => Serving::Other(wanted(cx, key, serving).await?),
     };
@@ -235,6 +242,22 @@ async fn replaced(
         Err(PassError::Step(StepError::Blocked(_))) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The first revision, when it got the traffic just before another was wanted, so that nobody recorded it: it serves, and
+/// keeps its traffic until the other is ready.
+async fn unrecorded(
+    cx: &Context,
+    key: &EnvironmentKey,
+    target: RevisionNumber,
+    traffic: &TrafficSeen,
+) -> Result<Option<RevisionNumber>, StoreError> {
+    let routes = traffic.applied.iter().flat_map(|applied| &applied.table.routes);
+    let mut serving = routes.flat_map(|route| &route.backends).map(|backend| backend.revision);
+    let Some(revision) = serving.next().filter(|revision| *revision != target) else { return Ok(None) };
+    let rollout = cx.store.rollout(key, revision).await?;
+    let overtaken = rollout.is_some_and(|rollout| rollout.outcome == Outcome::Overtaken);
+    Ok((overtaken && serving.all(|other| other == revision)).then_some(revision))
 }
 
 /// A revision and what it asks for.

@@ -1,16 +1,13 @@
 //! The deploy repositories as delivery uses them: errors sorted by the next move, and a commit repeated when somebody
 //! pushed meanwhile.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use naru_engine::StepError;
-use naru_model::effect::Effects;
 use naru_model::manifest::Files;
 use naru_model::workload::EnvironmentSpec;
-use naru_model::{Clock, CommitId, EnvironmentKey, InstanceId, Problem, ProjectName};
-use naru_source::SourceRepositories;
-use naru_source::deploy::{DeployError, DeployRepository, Message, RevisionCommit};
+use naru_model::{CommitId, EnvironmentKey, InstanceId, Problem, ProjectName};
+use naru_source::deploy::{DeployError, DeployRepositories, Message, RevisionCommit};
 use naru_source::git::GitError;
 
 /// How often a commit is tried again because somebody pushed meanwhile, before it waits for the next pass.
@@ -24,28 +21,23 @@ pub(crate) enum Change<'a> {
     Return(&'a CommitId),
 }
 
-/// All deploy repositories of an instance.
+/// All deploy repositories of an instance. Cheap to clone.
 #[derive(Clone)]
 pub struct Repositories {
-    /// The data folder.
-    pub data: PathBuf,
     /// Whose commits these are.
     pub instance: InstanceId,
-    /// The hour of commits.
-    pub clock: Arc<dyn Clock>,
-    /// Told of every commit.
-    pub effects: Arc<dyn Effects>,
+    all: Arc<dyn DeployRepositories>,
 }
 
 impl Repositories {
-    /// One project's repository.
-    pub fn of(&self, project: &ProjectName) -> DeployRepository {
-        DeployRepository::new(&self.data, project, &self.instance, self.clock.clone(), self.effects.clone())
+    /// The repositories of an instance.
+    pub fn new(instance: InstanceId, all: Arc<dyn DeployRepositories>) -> Self {
+        Self { instance, all }
     }
 
     /// What the environment's folder asks for at a commit; an absent folder asks for nothing.
     pub async fn spec(&self, key: &EnvironmentKey, commit: &CommitId) -> Result<EnvironmentSpec, StepError> {
-        let spec = self.of(&key.project).read_spec(commit, &key.environment).await.map_err(step)?;
+        let spec = self.all.read_spec(key, commit).await.map_err(step)?;
         Ok(spec.unwrap_or_default())
     }
 
@@ -56,16 +48,12 @@ impl Repositories {
         change: &Change<'_>,
         message: &Message,
     ) -> Result<Option<CommitId>, StepError> {
-        let repository = self.of(&key.project);
-        let environment = &key.environment;
         let mut tries = 1;
         loop {
-            let head = repository.head().await.map_err(step)?;
+            let head = self.all.head(&key.project).await.map_err(step)?;
             let committed = match change {
-                Change::Render(files) => {
-                    repository.commit_render(environment, files, message, head.as_ref()).await
-                }
-                Change::Return(to) => repository.rollback_to(environment, to, message, head.as_ref()).await,
+                Change::Render(files) => self.all.commit_render(key, files, message, head.as_ref()).await,
+                Change::Return(to) => self.all.rollback_to(key, to, message, head.as_ref()).await,
             };
             match committed {
                 Ok(committed) => return Ok(committed.changed.then_some(committed.head)),
@@ -77,12 +65,12 @@ impl Repositories {
 
     /// The environment's revisions, oldest first.
     pub(crate) async fn history(&self, key: &EnvironmentKey) -> Result<Vec<RevisionCommit>, StepError> {
-        self.of(&key.project).history(&key.environment).await.map_err(step)
+        self.all.history(key).await.map_err(step)
     }
 
     /// Removes both repositories of a project from disk.
     pub(crate) async fn delete(&self, project: &ProjectName) -> Result<(), GitError> {
-        SourceRepositories::new(self.data.join("git"), self.effects.clone()).delete(project).await
+        self.all.delete(project).await
     }
 }
 

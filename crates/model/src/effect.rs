@@ -17,6 +17,11 @@ pub enum Moment {
 pub trait Effects: Send + Sync + 'static {
     /// `name` is stable and dotted, such as `store.trigger.accept` or `engine.start`.
     fn at<'a>(&'a self, moment: Moment, name: &'a str) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+    /// Why the effect fails, asked before it is made: a test's full disk. Production never answers.
+    fn refusal(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Looks away.

@@ -4,6 +4,8 @@
 
 #[path = "source/deploy.rs"]
 mod deploy;
+#[path = "source/double.rs"]
+mod double;
 #[path = "source/git.rs"]
 mod git;
 #[path = "source/hook.rs"]

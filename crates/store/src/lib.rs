@@ -101,13 +101,22 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        // A file does not hang up as a server does: asking before each statement whether it is there is half the time.
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false);
+        let writer = pool().max_connections(1).connect_with(options.clone()).await?;
         sqlx::migrate!().run(&writer).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let reader =
-            SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
+        let reader = pool().max_connections(4).connect_with(options.read_only(true)).await?;
         let (changes, _) = broadcast::channel(1024);
         let worker = uuid::Uuid::new_v4().to_string().into();
         Ok(Self { reader, writer, clock, effects, worker, changes })
+    }
+
+    /// The same database as another worker sees it: it has leases of its own, and hears only its own changes.
+    #[must_use]
+    pub fn beside(&self, worker: &str, clock: Arc<dyn Clock>, effects: Arc<dyn Effects>) -> Self {
+        let (changes, _) = broadcast::channel(1024);
+        let (reader, writer) = (self.reader.clone(), self.writer.clone());
+        Self { reader, writer, clock, effects, worker: worker.into(), changes }
     }
 
     /// Begins a change. `name` is stable and dotted without the `store.` prefix, such as `trigger.accept`.
@@ -173,6 +182,9 @@ impl Write<'_> {
     pub(crate) async fn commit(self) -> Result<()> {
         let name = format!("store.{}", self.name);
         self.store.effects.at(Moment::Before, &name).await;
+        if let Some(why) = self.store.effects.refusal(&name) {
+            return Err(StoreError::Unavailable(why));
+        }
         self.transaction.commit().await?;
         self.store.effects.at(Moment::After, &name).await;
         for change in self.changes {

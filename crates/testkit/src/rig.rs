@@ -1,30 +1,24 @@
 //! A whole Naru in one process: real database, real git, the fake world. Its loops are stepped by hand, so a test knows
 //! when nothing is left to do, and time passes only between steps.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use naru_delivery::repository::Repositories;
 use naru_engine::Engine;
 use naru_engine::fake::Fake;
 use naru_engine::observed::{ObservedEngine, ObservedTraffic};
-use naru_model::definition::{self, ProjectDefinition};
 use naru_model::effect::Effects;
-use naru_model::pipeline::RunState;
-use naru_model::{
-    BranchName, Clock, CommitId, Digest, EnvironmentKey, ImageReference, ProjectName, ReleaseNumber,
-    RevisionNumber,
-};
+use naru_model::{Clock, EnvironmentKey, ProjectName, ReleaseNumber, RevisionNumber};
+use naru_source::deploy::InGit;
 use naru_store::environment::EnvironmentStatus;
 use naru_store::log::{LogLimits, LogStore};
-use naru_store::release::NewRelease;
-use naru_store::run::{Begin, RunChange};
-use naru_store::trigger::{NewTrigger, SettledIn, Settlement, TriggerKind, TriggerState};
 use naru_store::{Changes, Look, Store, Topic};
 
 use crate::clock::HandClock;
 use crate::front::Front;
+use crate::release;
 
 /// What outlives a crash of the process: disk, containers, routes, time.
 #[derive(Clone)]
@@ -66,6 +60,8 @@ pub struct Rig {
     pub store: Store,
     /// Its delivery.
     pub delivery: naru_delivery::Context,
+    /// Its deploy repositories.
+    pub deploy: InGit,
     /// What lies before a release.
     pub front: Front,
 }
@@ -91,22 +87,23 @@ impl Rig {
         let engine: Arc<dyn Engine> =
             Arc::new(ObservedEngine { inner: Arc::new(world.fake.clone()), effects: effects.clone() });
         let front = Front::open(world, (&store, &logs), engine.clone(), effects.clone()).await;
+        let deploy = InGit {
+            data: world.data.clone(),
+            instance: "0123456789ab".parse().expect("an instance id"),
+            clock: clock.clone(),
+            effects: effects.clone(),
+        };
         let delivery = naru_delivery::Context {
             store: store.clone(),
             keys: front.keys.clone(),
-            repositories: naru_delivery::repository::Repositories {
-                data: world.data.clone(),
-                instance: "0123456789ab".parse().expect("an instance id"),
-                clock: clock.clone(),
-                effects: effects.clone(),
-            },
+            repositories: Repositories::new(deploy.instance.clone(), Arc::new(deploy.clone())),
             engine,
             traffic: Arc::new(ObservedTraffic { inner: Arc::new(world.fake.clone()), effects }),
             logs,
             domain: "localhost".into(),
             specs: naru_delivery::reconcile::SpecCache::default(),
         };
-        Self { world: world.clone(), store, delivery, front }
+        Self { world: world.clone(), store, delivery, deploy, front }
     }
 
     /// Makes a project with its repositories. Repeating it is harmless.
@@ -117,66 +114,13 @@ impl Rig {
             self.store.create_project(&project, &main).await.expect("a new project");
         }
         self.front.sources.create(&project, &main).await.expect("a new repository");
-        self.delivery.repositories.of(&project).create().await.expect("a new repository");
+        self.deploy.of(&project).create().await.expect("a new repository");
         project
     }
 
-    /// Makes a release as the pipeline would, from the text of a `naru.yaml`. `content` stands for what was built. Does
-    /// nothing when there is one of this content already.
+    /// Makes a release as the pipeline would; see [`release::make`].
     pub async fn release(&self, project: &ProjectName, naru_yaml: &str, content: &str) -> ReleaseNumber {
-        let definition = definition::parse(naru_yaml).expect("a good naru.yaml");
-        let commit = commit_of(content);
-        let releases = self.store.releases(project, None, 100).await.expect("the store answers");
-        if let Some(release) = releases.iter().find(|release| release.commit == commit) {
-            return release.number;
-        }
-        let branch: BranchName = "main".parse().expect("a branch name");
-        let trigger = self.trigger(project, &branch, &commit).await;
-        let begin = Begin::Queued { definition: &definition, steps: &[] };
-        let run = self.store.begin_run(&trigger, (&branch, &commit), begin).await.expect("a new run");
-        let new = NewRelease {
-            branch,
-            commit: commit.clone(),
-            images: images(project, &definition, content),
-            definition,
-        };
-        let change = RunChange {
-            project,
-            number: run,
-            state: RunState::Succeeded,
-            note: "",
-            steps: &[],
-            problem: None,
-            superseded_by: None,
-            release: Some(&new),
-            cleared: true,
-        };
-        self.store.change_run(&change).await.expect("a finished run").expect("a release")
-    }
-
-    async fn trigger(
-        &self,
-        project: &ProjectName,
-        branch: &BranchName,
-        commit: &CommitId,
-    ) -> naru_store::trigger::Trigger {
-        let reference = format!("refs/heads/{branch}");
-        let new = NewTrigger {
-            project: project.clone(),
-            kind: TriggerKind::Push,
-            reference: reference.clone(),
-            old: None,
-            new: Some(commit.clone()),
-            by: "mina".into(),
-        };
-        let id = self.store.receive_triggers(&[new]).await.expect("a new trigger")[0];
-        let heads = BTreeMap::from([(reference, commit.clone())]);
-        let settlement = Settlement { id, state: TriggerState::Accepted, detail: String::new() };
-        self.store
-            .settle_triggers(project, &[settlement], SettledIn::Source(&heads))
-            .await
-            .expect("an accepted trigger");
-        self.store.trigger(id).await.expect("the store answers").expect("the trigger")
+        release::make(&self.store, project, naru_yaml, content).await
     }
 
     /// One pass of every loop that has a reason to look, and of every environment. Says when to look again.
@@ -283,26 +227,4 @@ impl Rig {
     pub fn path(&self, name: &str) -> PathBuf {
         Path::new(&self.world.data).join(name)
     }
-}
-
-/// A commit id that stands for some content.
-pub fn commit_of(content: &str) -> CommitId {
-    CommitId::try_from(Digest::of(content.as_bytes()).hex()[..40].to_owned())
-        .expect("40 hexadecimal characters")
-}
-
-/// One image per built service, whose name contains `content`: the fake world's scripts go by it.
-fn images(
-    project: &ProjectName,
-    definition: &ProjectDefinition,
-    content: &str,
-) -> BTreeMap<naru_model::ServiceName, ImageReference> {
-    definition
-        .builds()
-        .map(|(service, _)| {
-            let digest = Digest::of(format!("{service} {content}").as_bytes());
-            let name = format!("registry/{project}/{service}-{content}");
-            (service.clone(), ImageReference { name, digest })
-        })
-        .collect()
 }

@@ -17,9 +17,15 @@ impl Add for Count {
     }
 }
 
-/// What a line says; nothing for every line but a runner's summary. Understands nextest, and cargo's own harness.
+/// What a line says; nothing for every line but a runner's summary. Understands nextest, cargo's own
+/// harness, and the simulation.
 pub(super) fn read(line: &str) -> Count {
     let line = line.trim();
+    if let Some((held, failed)) = line.strip_suffix(" failed").and_then(|sum| sum.split_once(" seeds held, "))
+    {
+        let number = |text: &str| text.parse().unwrap_or_default();
+        return Count { passed: number(held), failed: number(failed) };
+    }
     let summary =
         (line.starts_with("Summary [") && line.contains(" run: ")) || line.starts_with("test result: ");
     if !summary {
@@ -44,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_runners_are_understood() {
+    fn every_runner_is_understood() {
         let cases = [
             ("     Summary [   0.512s] 12 tests run: 12 passed, 0 skipped", 12, 0),
             (
@@ -54,6 +60,7 @@ mod tests {
             ),
             ("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out", 5, 0),
             ("test result: FAILED. 5 passed; 2 failed; 0 ignored", 5, 2),
+            ("1998 seeds held, 2 failed", 1998, 2),
             ("the summary: 7 passed", 0, 0),
             ("PASS [   0.010s] naru-model name::tests::a", 0, 0),
         ];

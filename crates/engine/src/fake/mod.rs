@@ -19,11 +19,12 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use naru_model::job::{JobKey, JobScope, JobSeen, JobSpec};
-use naru_model::rollout::{Action, Seen};
+use naru_model::rollout::{Action, ReplicaKey, Seen};
 use naru_model::route::{RevisionFigures, RouteTable, TrafficSeen};
 use naru_model::{Clock, EnvironmentKey, Generation};
 
 pub use job::{JobScript, JobStart};
+pub use traffic::EdgeKnows;
 use world::World;
 pub use world::{Behaviour, Manners};
 
@@ -66,6 +67,23 @@ impl Fake {
     /// Removes a replica behind everybody's back, as a person would by hand.
     pub fn remove_by_hand(&self, environment: &EnvironmentKey, replica: &str) -> bool {
         self.world().remove_by_hand(environment, replica)
+    }
+
+    /// A replica dies by itself, as of a signal.
+    pub fn kill(&self, environment: &EnvironmentKey, replica: &ReplicaKey) {
+        self.world().kill(environment, replica);
+    }
+
+    /// A replica's probe does not answer for a time.
+    pub fn make_unready(&self, environment: &EnvironmentKey, replica: &ReplicaKey, long: Duration) {
+        self.world().make_unready(environment, replica, long);
+    }
+
+    /// The edge ends and another takes its place, with the tables that it still knows.
+    pub fn restart_edge(&self, knows: EdgeKnows) {
+        let mut world = self.world();
+        let now = self.clock.now();
+        world.traffic.restart(knows, now);
     }
 
     /// Sets how many requests are under way at a replica.

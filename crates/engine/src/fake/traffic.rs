@@ -9,6 +9,17 @@ use naru_model::{EnvironmentKey, Generation, Timestamp};
 
 use crate::StepError;
 
+/// Which tables an edge knows that takes another's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgeKnows {
+    /// Those in force, from its file.
+    All,
+    /// Those before the last change: the file could not be written.
+    Older,
+    /// None: the file is gone.
+    Nothing,
+}
+
 #[derive(Default)]
 pub(super) struct Routes {
     entries: BTreeMap<EnvironmentKey, Entry>,
@@ -20,6 +31,8 @@ pub(super) struct Routes {
 struct Entry {
     applied: Option<AppliedTable>,
     coming: Option<(Timestamp, AppliedTable)>,
+    /// The table before the one in force.
+    before: Option<AppliedTable>,
     newest: Generation,
 }
 
@@ -34,6 +47,7 @@ impl Routes {
         let entry = self.entries.entry(table.environment.clone()).or_insert_with(|| Entry {
             applied: None,
             coming: None,
+            before: None,
             newest: generation,
         });
         if generation < entry.newest {
@@ -59,10 +73,29 @@ impl Routes {
             let mut next = coming.clone();
             if let Some(applied) = entry.applied.as_ref().filter(|applied| applied.table == next.table) {
                 next.since = applied.since;
+            } else {
+                entry.before.clone_from(&entry.applied);
             }
             entry.applied = Some(next);
             entry.coming = None;
         }
+    }
+
+    pub(super) fn restart(&mut self, knows: EdgeKnows, now: Timestamp) {
+        if knows == EdgeKnows::Nothing {
+            self.entries.clear();
+        }
+        for entry in self.entries.values_mut() {
+            entry.coming = None;
+            if knows == EdgeKnows::Older {
+                entry.applied.clone_from(&entry.before);
+            }
+            entry.newest = entry.applied.as_ref().map_or(Generation(0), |applied| applied.generation);
+            if let Some(applied) = &mut entry.applied {
+                applied.since = now;
+            }
+        }
+        self.in_flight.clear();
     }
 
     pub(super) fn applied(&self, environment: &EnvironmentKey) -> Option<AppliedTable> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use naru_model::job::{ExitReason, JobKey, JobScope, JobSeen, JobSpec};
 use naru_model::rollout::{Action, ReplicaKey, ReplicaSeen, ReplicaState, Seen};
 use naru_model::route::RouteTable;
-use naru_model::workload::Template;
+use naru_model::workload::{Template, TemplateHash};
 use naru_model::{EnvironmentKey, Generation, Timestamp};
 
 use super::job::{Job, JobScript, JobStart};
@@ -54,6 +54,8 @@ impl Default for Behaviour {
 struct Replica {
     key: ReplicaKey,
     template: Template,
+    /// Of `template`, worked out once.
+    hash: TemplateHash,
     exclusive: bool,
     behaviour: Behaviour,
     address: SocketAddr,
@@ -62,6 +64,8 @@ struct Replica {
     exit: Option<(Timestamp, ExitReason)>,
     stopping: bool,
     is_ready: bool,
+    /// Its probe does not answer until then.
+    unready_until: Timestamp,
 }
 
 #[derive(Default)]
@@ -106,8 +110,10 @@ impl World {
         self.now = now;
         for replica in self.replicas.values_mut().flatten() {
             let ready_at = replica.behaviour.ready_after.map(|after| replica.started + after);
-            replica.is_ready =
-                !replica.stopping && !replica.has_exited(now) && ready_at.is_some_and(|at| at <= now);
+            replica.is_ready = !replica.stopping
+                && !replica.has_exited(now)
+                && ready_at.is_some_and(|at| at <= now)
+                && replica.unready_until <= now;
         }
         self.traffic.settle(now);
         self.check_volumes();
@@ -124,7 +130,7 @@ impl World {
     pub(super) fn truth(&self, environment: &EnvironmentKey) -> Seen {
         let replicas = self.replicas.get(environment).into_iter().flatten().map(|replica| ReplicaSeen {
             key: replica.key.clone(),
-            template: replica.template.hash(),
+            template: replica.hash.clone(),
             state: replica.state(self.now),
             address: Some(replica.address),
         });
@@ -196,6 +202,7 @@ impl World {
         replicas.push(Replica {
             key: key.clone(),
             template: template.clone(),
+            hash: template.hash(),
             exclusive: !template.mounts.is_empty(),
             behaviour,
             address: SocketAddr::from(([10, 0, 0, 1], self.addresses)),
@@ -203,6 +210,7 @@ impl World {
             exit,
             stopping: false,
             is_ready: false,
+            unready_until: Timestamp::UNIX_EPOCH,
         });
     }
 
@@ -249,6 +257,24 @@ impl World {
         removed
     }
 
+    pub(super) fn kill(&mut self, environment: &EnvironmentKey, key: &ReplicaKey) {
+        let now = self.now;
+        let all = self.replicas.get_mut(environment).into_iter().flatten();
+        for replica in all.filter(|replica| replica.key == *key && !replica.has_exited(now)) {
+            replica.exit = Some((now, ExitReason::Signalled { signal: 9 }));
+        }
+        self.settle(now);
+    }
+
+    pub(super) fn make_unready(&mut self, environment: &EnvironmentKey, key: &ReplicaKey, long: Duration) {
+        let now = self.now;
+        let all = self.replicas.get_mut(environment).into_iter().flatten();
+        for replica in all.filter(|replica| replica.key == *key) {
+            replica.unready_until = now + long;
+        }
+        self.settle(now);
+    }
+
     pub(super) fn set_in_flight(&mut self, environment: &EnvironmentKey, replica: &str, requests: u32) {
         let key = self
             .replicas
@@ -276,6 +302,7 @@ impl World {
 
     pub(super) fn publish(&mut self, table: &RouteTable, generation: Generation) -> Result<(), StepError> {
         self.change()?;
+        self.traffic.publish(table, generation, self.now, self.manners.applied_late)?;
         for route in &table.routes {
             for backend in &route.backends {
                 let replicas = self.replicas.get(&table.environment).into_iter().flatten();
@@ -292,7 +319,7 @@ impl World {
                 }
             }
         }
-        self.traffic.publish(table, generation, self.now, self.manners.applied_late)
+        Ok(())
     }
 
     fn check_volumes(&mut self) {

@@ -22,6 +22,7 @@ use naru_image::Registry;
 use naru_model::effect::Effects;
 use naru_model::{Clock, Problem};
 use naru_secret::{ExposeSecret, KeyRing};
+use naru_source::deploy::InGit;
 use naru_source::{Hosting, HostingSettings, SourceRepositories};
 use naru_store::log::{LogLimits, LogStore};
 use naru_store::{Store, Topic};
@@ -135,17 +136,13 @@ pub(super) async fn assemble(
     let edge = naru_edge::process::ensure_running(edge_config(arguments, folder)?).await?;
     let certificates = Arc::new(certificates(arguments, &ground, &edge));
     let traffic = EdgeTraffic(edge.client());
-    let repositories = Repositories {
-        data: folder.path(""),
-        instance: folder.instance().clone(),
-        clock,
-        effects: effects.clone(),
-    };
+    let deploy =
+        InGit { data: folder.path(""), instance: folder.instance().clone(), clock, effects: effects.clone() };
     let delivery = naru_delivery::Context {
         store: ground.store.clone(),
         keys: ground.keys.clone(),
         logs: ground.logs.clone(),
-        repositories,
+        repositories: Repositories::new(folder.instance().clone(), Arc::new(deploy.clone())),
         engine: engine.clone(),
         traffic: Arc::new(ObservedTraffic { inner: Arc::new(traffic), effects: effects.clone() }),
         domain: arguments.domain.clone(),
@@ -155,6 +152,7 @@ pub(super) async fn assemble(
     let (registry, hosting) = routers(&ground, folder, &delivery).await?;
     let behind = behind::Answers {
         delivery: delivery.clone(),
+        deploy,
         sources: ground.sources.clone(),
         docker,
         edge_addresses: edge.addresses(),

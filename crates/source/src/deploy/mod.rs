@@ -8,9 +8,11 @@
 //! of the next merge. `refs/naru/main` is where Naru left the branch. Every move of the three is one transaction, valid
 //! only from where the caller saw the branch.
 
+mod all;
 mod error;
 mod history;
 pub mod hook;
+pub mod memory;
 mod objects;
 mod read;
 mod write;
@@ -26,6 +28,7 @@ use naru_model::{
 
 use crate::git::{Git, Reference};
 
+pub use all::{DeployRepositories, InGit};
 pub use error::DeployError;
 pub use history::RevisionCommit;
 pub use hook::AllowedEnvironments;

@@ -22,7 +22,13 @@ use tempfile::TempDir;
 use crate::support::work_git;
 
 /// A clock that moves by a second with every look.
-struct Ticking(AtomicI64);
+pub(crate) struct Ticking(AtomicI64);
+
+impl Default for Ticking {
+    fn default() -> Self {
+        Self(AtomicI64::new(1_795_000_000))
+    }
+}
 
 impl Clock for Ticking {
     fn now(&self) -> Timestamp {
@@ -32,7 +38,7 @@ impl Clock for Ticking {
 
 pub(crate) async fn repository() -> (TempDir, DeployRepository) {
     let data = tempfile::tempdir().unwrap();
-    let clock = Arc::new(Ticking(AtomicI64::new(1_795_000_000)));
+    let clock = Arc::new(Ticking::default());
     let project = "shop".parse().unwrap();
     let instance = "0123456789ab".parse().unwrap();
     let repository = DeployRepository::new(data.path(), &project, &instance, clock, Arc::new(Unobserved));

@@ -2,6 +2,8 @@
 
 mod crash;
 mod hosts;
+mod overtaken;
 mod race;
+mod simulation;
 mod story;
 mod strategy;

@@ -263,7 +263,7 @@ async fn a_rewritten_deploy_repository_changes_nothing_that_runs() {
     let (rig, project, key) = start(&world).await;
     rig.release(&project, WEB, "one").await;
     rig.settle(MINUTE).await;
-    let repository = rig.delivery.repositories.of(&project);
+    let repository = rig.deploy.of(&project);
     let folder = repository.git().folder().to_owned();
     let first = repository.head().await.unwrap().unwrap();
     let deleted = git().arg("-C").arg(&folder).args(["update-ref", "-d", "refs/heads/main"]).status();
@@ -348,7 +348,7 @@ async fn a_concurrent_commit_is_not_lost() {
     let (rig, project, key) = start(&world).await;
     rig.release(&project, WEB, "one").await;
     rig.settle(MINUTE).await;
-    let repository = rig.delivery.repositories.of(&project);
+    let repository = rig.deploy.of(&project);
     let stale = repository.head().await.unwrap();
     three_replicas_by_hand(&rig, &key);
     let files =

@@ -13,6 +13,7 @@ use naru_model::api::{
 };
 use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
 use naru_source::SourceRepositories;
+use naru_source::deploy::InGit;
 use naru_web::Behind;
 
 /// The commit of nothing: what a first revision is compared with.
@@ -21,6 +22,7 @@ const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 /// Answers from repositories, engine and machine.
 pub(super) struct Answers {
     pub(super) delivery: naru_delivery::Context,
+    pub(super) deploy: InGit,
     pub(super) sources: SourceRepositories,
     pub(super) docker: Arc<DockerEngine>,
     pub(super) edge_addresses: Vec<SocketAddr>,
@@ -46,7 +48,7 @@ impl Behind for Answers {
             .create(project, default_branch)
             .await
             .map_err(|error| trouble("the source repository could not be made", &error))?;
-        let deploy = self.delivery.repositories.of(project);
+        let deploy = self.deploy.of(project);
         deploy.create().await.map_err(|error| trouble("the deploy repository could not be made", &error))
     }
 
@@ -92,7 +94,7 @@ impl Behind for Answers {
         to: &CommitId,
     ) -> Result<String, Problem> {
         let from = from.map_or(EMPTY_TREE, CommitId::as_str);
-        let repository = self.delivery.repositories.of(&key.project);
+        let repository = self.deploy.of(&key.project);
         let arguments =
             ["diff", "--no-color", "--no-ext-diff", from, to.as_str(), "--", key.environment.as_str()];
         let text = repository.git().read(&arguments).await;

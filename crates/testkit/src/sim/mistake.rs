@@ -1,0 +1,48 @@
+//! Mistakes that somebody could make, played by the doubles: the proof that the simulation can fail.
+
+/// One mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// The edge is said to have nothing under way, so replicas stop with requests unfinished.
+    StopBeforeDrain,
+    /// Replicas are named by the clock instead of by their revision.
+    ClockDerivedNames,
+    /// A repeated start makes a second replica.
+    SecondReplicaOnRepeat,
+    /// Every replica that runs is taken for ready.
+    RoutedBeforeReady,
+    /// What the engine showed once is shown again.
+    CachedObservation,
+    /// The edge is said to have taken a table over that is still on its way.
+    AcknowledgedBeforeApplied,
+    /// Two processes take each other's leases for their own.
+    LeaseNotChecked,
+    /// A revision that was given up is offered again under a new number.
+    QuarantineIgnored,
+    /// What a person asks for is acknowledged before it is stored.
+    AcknowledgedBeforeStored,
+    /// Requests are not held while a volume changes hands.
+    HandOverWithoutHold,
+    /// Nobody takes away what has no owner.
+    SweepSkipped,
+    /// A write under an old generation is carried out.
+    StaleWriteAccepted,
+}
+
+impl Mistake {
+    /// Every one.
+    pub const ALL: &[Self] = &[
+        Self::StopBeforeDrain,
+        Self::ClockDerivedNames,
+        Self::SecondReplicaOnRepeat,
+        Self::RoutedBeforeReady,
+        Self::CachedObservation,
+        Self::AcknowledgedBeforeApplied,
+        Self::LeaseNotChecked,
+        Self::QuarantineIgnored,
+        Self::AcknowledgedBeforeStored,
+        Self::HandOverWithoutHold,
+        Self::SweepSkipped,
+        Self::StaleWriteAccepted,
+    ];
+}

@@ -1,0 +1,178 @@
+//! What must hold at every step, and who is excused for how long.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use naru_model::rollout::{Action, ReplicaKey, ReplicaState, Seen};
+use naru_model::route::{RouteMode, RouteTable};
+use naru_model::{EnvironmentKey, Timestamp};
+
+use super::stage::{Stage, at_once};
+use super::time::elapsed;
+
+/// A replica's requests may take so long after the switch; see the planner.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// The same while requests are held for a volume that changes hands.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(2);
+
+/// What is seen may be so old.
+const SEEN_LATE: Duration = Duration::from_secs(3);
+
+/// What was promised, and what was broken.
+#[derive(Default)]
+pub(super) struct Promises {
+    pub(super) broken: Vec<String>,
+    /// Environments that something happened to which visitors may notice.
+    harmed: BTreeMap<EnvironmentKey, (Timestamp, String)>,
+    /// Environments that nobody wants to run: visitors may notice.
+    down: BTreeSet<EnvironmentKey>,
+    /// Environments that were seen to serve: from then on visitors notice.
+    served: BTreeSet<EnvironmentKey>,
+    /// When a process last saw what runs.
+    observed: BTreeMap<(String, EnvironmentKey), Timestamp>,
+    told_by_fake: usize,
+}
+
+impl Promises {
+    pub(super) fn harm(&mut self, key: &EnvironmentKey, now: Timestamp, why: &str) {
+        self.harmed.insert(key.clone(), (now, why.to_owned()));
+    }
+
+    /// A process saw what runs of an environment.
+    pub(super) fn observed(&mut self, who: &str, key: &EnvironmentKey, now: Timestamp) {
+        self.observed.insert((who.to_owned(), key.clone()), now);
+    }
+
+    /// A process's pass that began at a time found the environment at rest, if it looked at all.
+    pub(super) fn mended(&mut self, who: &str, key: &EnvironmentKey, began: Timestamp) {
+        let looked = self.observed.get(&(who.to_owned(), key.clone())).is_some_and(|at| *at >= began);
+        if looked && self.harmed.get(key).is_some_and(|(since, _)| *since + SEEN_LATE < began) {
+            self.harmed.remove(key);
+        }
+    }
+
+    /// Somebody wants nothing of an environment to run, or wants it again.
+    pub(super) fn set_down(&mut self, key: &EnvironmentKey, down: bool) {
+        if down {
+            self.down.insert(key.clone())
+        } else {
+            self.down.remove(key)
+        };
+    }
+
+    pub(super) fn is_excused(&self, key: &EnvironmentKey) -> bool {
+        !self.served.contains(key) || self.harmed.contains_key(key) || self.down.contains(key)
+    }
+
+    /// A replica may be stopped when it has nothing under way, or had its time to finish.
+    pub(super) fn before_action(&mut self, stage: &Stage, key: &EnvironmentKey, action: &Action) {
+        let (Action::Stop { replica, .. } | Action::Remove { replica }) = action else { return };
+        let truth = stage.fake.truth(key);
+        let Some(seen) = truth.replicas.iter().find(|seen| seen.key == *replica) else { return };
+        if !matches!(seen.state, ReplicaState::Running { .. }) || self.is_excused(key) {
+            return;
+        }
+        let traffic = at_once(naru_engine::Traffic::status(&stage.fake, key));
+        let traffic = traffic.unwrap_or_default();
+        let busy = traffic.in_flight.iter().any(|one| one.replica == *replica);
+        let Some(applied) = traffic.applied.filter(|_| busy) else { return };
+        let held = applied.table.routes.iter().any(|route| route.mode == RouteMode::Hold);
+        let limit = if held { HAND_OVER_LIMIT } else { DRAIN_LIMIT };
+        if elapsed(applied.since, stage.now()) < limit && !stage.wall.jumped_since(applied.since) {
+            self.broken.push(format!("{key}: {replica} is stopped before its requests are done"));
+        }
+    }
+
+    /// A table leads somewhere, and takes no traffic from those who can serve it without giving it to others who can.
+    pub(super) fn before_publish(&mut self, stage: &Stage, table: &RouteTable) {
+        let key = &table.environment;
+        for route in table.routes.iter().filter(|route| !route.backends.is_empty()) {
+            let total: u64 = route.backends.iter().map(|one| u64::from(one.weight)).sum();
+            if total == 0 || route.mode == RouteMode::Hold {
+                self.broken.push(format!("{key}: {} has backends, but no request gets there", route.host));
+            }
+            let names: BTreeSet<_> = route.backends.iter().map(|one| &one.replica).collect();
+            if names.len() < route.backends.len() {
+                self.broken.push(format!("{key}: {} names a replica twice", route.host));
+            }
+        }
+        if self.is_excused(key) {
+            return;
+        }
+        let ready = ready(&stage.fake.truth(key));
+        for route in stage.fake.table(key).iter().flat_map(|table| &table.routes) {
+            let served = route.backends.iter().any(|one| ready.contains(&one.replica));
+            let next = table.routes.iter().find(|next| next.host == route.host && next.path == route.path);
+            let goes_on = next.is_some_and(|next| {
+                next.mode == RouteMode::Hold || next.backends.iter().any(|one| ready.contains(&one.replica))
+            });
+            if served && !goes_on {
+                self.broken.push(format!("{key}: {} is taken from replicas that serve it", route.host));
+            }
+        }
+    }
+
+    /// Looks at the world after a step.
+    pub(super) fn look(&mut self, stage: &Stage, keys: &[EnvironmentKey]) {
+        let told = stage.fake.violations();
+        for violation in told.iter().skip(self.told_by_fake) {
+            let excused = self.harmed.keys().any(|key| violation.starts_with(&format!("{key}:")));
+            if !excused {
+                self.broken.push(violation.clone());
+            }
+        }
+        self.told_by_fake = told.len();
+        for key in keys {
+            self.look_at(stage, key);
+        }
+    }
+
+    fn look_at(&mut self, stage: &Stage, key: &EnvironmentKey) {
+        let truth = stage.fake.truth(key);
+        self.count(key, &truth);
+        let died = |replica: &ReplicaKey| {
+            truth.replicas.iter().any(|seen| seen.key == *replica && has_died(&seen.state))
+        };
+        let Some(table) = stage.fake.table(key) else { return };
+        let ready = ready(&truth);
+        if table.routes.iter().flat_map(|route| &route.backends).any(|one| ready.contains(&one.replica)) {
+            self.served.insert(key.clone());
+        }
+        if table.routes.iter().flat_map(|route| &route.backends).any(|one| died(&one.replica)) {
+            self.harm(key, stage.now(), "a replica died by itself");
+        }
+        if self.is_excused(key) {
+            return;
+        }
+        for route in table.routes.iter().filter(|route| route.mode == RouteMode::Serve) {
+            if !route.backends.iter().any(|one| ready.contains(&one.replica)) {
+                self.broken.push(format!("{key}: nobody serves {}", route.host));
+            }
+        }
+    }
+
+    /// Of one template there are never more replicas than anybody may want.
+    fn count(&mut self, key: &EnvironmentKey, truth: &Seen) {
+        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+        for seen in truth.replicas.iter().filter(|seen| matches!(seen.state, ReplicaState::Running { .. })) {
+            *counts.entry((&seen.key.service, &seen.template)).or_default() += 1;
+        }
+        for ((service, _), count) in counts {
+            if count > super::people::MOST_REPLICAS {
+                self.broken
+                    .push(format!("{key}: {count} replicas of {service} run, more than anybody wants"));
+            }
+        }
+    }
+}
+
+fn has_died(state: &ReplicaState) -> bool {
+    matches!(state, ReplicaState::Exited { .. })
+}
+
+/// The replicas that are ready in truth.
+fn ready(truth: &Seen) -> BTreeSet<ReplicaKey> {
+    let ready =
+        truth.replicas.iter().filter(|seen| matches!(seen.state, ReplicaState::Running { ready: true, .. }));
+    ready.map(|seen| seen.key.clone()).collect()
+}

@@ -1,0 +1,274 @@
+//! What must be true once everything rests: what serves is what was wanted last, and nothing else is there.
+
+use std::collections::BTreeMap;
+
+use naru_engine::Engine as _;
+use naru_model::manifest;
+use naru_model::rollout::{ReplicaState, Status};
+use naru_model::workload::EnvironmentSpec;
+use naru_model::{EnvironmentKey, ReleaseNumber};
+use naru_store::environment::{Environment, EnvironmentStatus};
+use naru_store::intent::{Intent, IntentKind, IntentState};
+use naru_store::revision::Revision;
+
+use super::director::Director;
+use super::people::{Deed, Quality};
+
+/// Nothing waits and everything is as it shall be, or waits for a person.
+pub(super) async fn is_at_rest(director: &Director) -> bool {
+    why_not(director).await.is_empty()
+}
+
+/// What does not rest.
+pub(super) async fn why_not(director: &Director) -> String {
+    let store = &director.store;
+    let mut why = Vec::new();
+    let waiting = store.projects_with_intents().await.expect("the store answers");
+    why.extend(waiting.iter().map(|project| format!("intents of {project} wait")));
+    for project in store.projects().await.expect("the store answers") {
+        if project.deleting {
+            why.push(format!("{} is still being taken down", project.name));
+        }
+    }
+    for key in store.environment_keys().await.expect("the store answers") {
+        let Some(row) = store.environment(&key).await.expect("the store answers") else { continue };
+        let rests = match &row.status {
+            EnvironmentStatus::Reconciled { status: Status::Live } => true,
+            // What serves dies again and again, and there is nothing to return to.
+            EnvironmentStatus::Reconciled { status: Status::Degraded { .. } } => {
+                row.target == row.serving && quality(director, &key).await == Some(Quality::DiesSoon)
+            }
+            EnvironmentStatus::Reconciled { .. } => false,
+            EnvironmentStatus::Idle | EnvironmentStatus::Blocked { .. } => true,
+            EnvironmentStatus::Retrying { .. } => false,
+        };
+        if !rests || row.status_generation != row.generation {
+            why.push(format!("{key} is {:?}", row.status));
+        }
+    }
+    for project in director.people.projects.iter().filter(|project| project.deleted) {
+        let row = store.project(&project.name).await.expect("the store answers");
+        why.extend(row.filter(|row| !row.deleting).map(|row| format!("{} is not deleted", row.name)));
+    }
+    for scope in director.stage.fake.job_scopes().await.expect("the fake answers") {
+        why.push(format!("{scope:?} is left on the engine"));
+    }
+    why.join("; ")
+}
+
+/// Everything that must hold at rest.
+pub(super) async fn check(director: &Director) {
+    for key in director.people.environments() {
+        check_environment(director, &key).await;
+    }
+    check_orphans(director).await;
+}
+
+async fn check_environment(director: &Director, key: &EnvironmentKey) {
+    let (stage, store) = (&director.stage, &director.store);
+    let intents = intents(director, key).await;
+    for broken in unkept(director, key, &intents) {
+        stage.broken(broken);
+    }
+    let Some(row) = store.environment(key).await.expect("the store answers") else { return };
+    let revisions = store.revisions(key, 1000).await.expect("the store answers");
+    let Some(newest) = revisions.first() else { return };
+    check_intent(director, key, &row, newest, &intents, &revisions);
+    let quarantined = store.quarantined(key).await.expect("the store answers");
+    let bad = quarantined.iter().find(|bad| bad.revision == newest.number);
+    match bad {
+        None if row.target != Some(newest.number) || row.serving != row.target => stage.broken(format!(
+            "{key}: revision {} is wanted and not in quarantine, but target is {:?} and {:?} serves ({:?})",
+            newest.number, row.target, row.serving, row.status
+        )),
+        Some(bad) if bad.reason.is_empty() => stage.broken(format!("{key}: quarantine without a reason")),
+        Some(_) if row.target != row.serving => {
+            stage.broken(format!("{key}: target {:?}, but {:?} serves", row.target, row.serving));
+        }
+        _ => {}
+    }
+    match quality(director, key).await {
+        Some(Quality::Exits | Quality::NeverReady) => {
+            stage.broken(format!("{key}: what serves cannot work: {:?}", row.serving));
+        }
+        Some(Quality::DiesSoon) => return,
+        Some(Quality::Good) | None => {}
+    }
+    check_world(director, key, &row, &revisions).await;
+}
+
+/// The intents of an environment, oldest first.
+async fn intents(director: &Director, key: &EnvironmentKey) -> Vec<Intent> {
+    let store = &director.store;
+    let Some(newest) = store.newest_intent(key).await.expect("the store answers") else { return Vec::new() };
+    let mut intents = Vec::new();
+    for id in 1..=newest.id {
+        let intent = store.intent(&key.project, id).await.expect("the store answers");
+        intents.extend(intent.filter(|intent| intent.environment == key.environment));
+    }
+    intents
+}
+
+/// What was acknowledged and is not there.
+fn unkept(director: &Director, key: &EnvironmentKey, intents: &[Intent]) -> Vec<String> {
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, kind) in director.people.acknowledged.iter().filter(|(of, _)| of == key) {
+        *asked.entry(format!("{kind:?}")).or_default() += 1;
+    }
+    let kept = |kind: &str| intents.iter().filter(|intent| format!("{:?}", intent.kind) == kind).count();
+    asked
+        .into_iter()
+        .filter(|(kind, count)| kept(kind) < *count)
+        .map(|(kind, _)| format!("{key}: {kind} was acknowledged and is lost"))
+        .collect()
+}
+
+/// The newest revision is what the last intent that was taken asked for.
+fn check_intent(
+    director: &Director,
+    key: &EnvironmentKey,
+    row: &Environment,
+    newest: &Revision,
+    intents: &[Intent],
+    revisions: &[Revision],
+) {
+    let stage = &director.stage;
+    let refused = intents.iter().find(|one| one.state == IntentState::Failed && one.problem.is_none());
+    if let Some(refused) = refused {
+        stage.broken(format!("{key}: {:?} was refused without a reason", refused.kind));
+    }
+    let Some(last) = intents.iter().rev().find(|intent| intent.state == IntentState::Done) else { return };
+    let is_so = match &last.kind {
+        IntentKind::Deploy { release } => newest.release == Some(*release),
+        IntentKind::Rollback { revision } => {
+            let to = revisions.iter().find(|one| one.number == *revision);
+            to.is_some_and(|to| (to.release, to.configuration) == (newest.release, newest.configuration))
+        }
+        IntentKind::Render => newest.configuration == row.configuration,
+    };
+    if !is_so {
+        stage.broken(format!(
+            "{key}: {:?} was asked for last, but the newest revision is {} of release {:?} with configuration {}",
+            last.kind, newest.number, newest.release, newest.configuration
+        ));
+    }
+}
+
+/// How good the release is that serves.
+async fn quality(director: &Director, key: &EnvironmentKey) -> Option<Quality> {
+    let serving = director.store.environment(key).await.expect("the store answers")?.serving?;
+    let revision = director.store.revision(key, serving).await.expect("the store answers")?;
+    let project = director.people.projects.iter().find(|project| project.name == key.project)?;
+    project.releases.get(&revision.release?).copied()
+}
+
+/// The world is what the serving revision asks for: each replica ready, each route leading to all of them, nothing else.
+async fn check_world(director: &Director, key: &EnvironmentKey, row: &Environment, revisions: &[Revision]) {
+    let stage = &director.stage;
+    let spec = match revisions.iter().find(|one| Some(one.number) == row.serving) {
+        None => EnvironmentSpec::default(),
+        Some(revision) => {
+            let read =
+                naru_source::deploy::DeployRepositories::read_spec(&stage.deploy, key, &revision.commit);
+            read.await.ok().flatten().unwrap_or_default()
+        }
+    };
+    let truth = stage.fake.truth(key);
+    let mut wanted: BTreeMap<String, u32> = BTreeMap::new();
+    for (service, service_spec) in &spec.services {
+        let hash = service_spec.template.hash();
+        let ready = truth.replicas.iter().filter(|seen| {
+            seen.key.service == *service
+                && seen.template == hash
+                && matches!(seen.state, ReplicaState::Running { ready: true, .. })
+        });
+        wanted.insert(service.to_string(), service_spec.replicas);
+        let ready = ready.count();
+        if ready != service_spec.replicas as usize {
+            stage.broken(format!("{key}: {ready} of {} {service} are ready at rest", service_spec.replicas));
+        }
+    }
+    let all: u32 = wanted.values().sum();
+    if truth.replicas.len() != all as usize {
+        let there: Vec<_> = truth.replicas.iter().map(|seen| seen.key.to_string()).collect();
+        stage.broken(format!("{key}: at rest there are {there:?}, but {wanted:?} are wanted"));
+    }
+    let table = stage.fake.table(key);
+    let routes = table.as_ref().map_or(&[][..], |table| &table.routes);
+    if routes.len() != spec.routes.len() {
+        stage.broken(format!("{key}: {} routes at rest, {} wanted", routes.len(), spec.routes.len()));
+    }
+    for route in routes {
+        let revisions: std::collections::BTreeSet<_> =
+            route.backends.iter().map(|one| one.revision).collect();
+        let replicas = wanted.get(route.service.as_str()).copied().unwrap_or_default() as usize;
+        if revisions.len() > 1 || route.backends.len() != replicas {
+            stage.broken(format!("{key}: {} leads to {:?} at rest", route.host, route.backends));
+        }
+    }
+}
+
+/// Nothing is there that nobody wants.
+async fn check_orphans(director: &Director) {
+    let (stage, store) = (&director.stage, &director.store);
+    let known = store.environment_keys().await.expect("the store answers");
+    for key in stage.fake.environments().await.expect("the fake answers") {
+        if !known.contains(&key) {
+            stage.broken(format!("{key} is left on the engine"));
+        }
+    }
+    for project in director.people.projects.iter().filter(|project| project.deleted) {
+        for key in &project.environments {
+            if stage.fake.table(key).is_some_and(|table| !table.routes.is_empty()) {
+                stage.broken(format!("{key}: routes are left"));
+            }
+        }
+        if stage.deploy.exists(&project.name) {
+            stage.broken(format!("the deploy repository of {} is left", project.name));
+        }
+    }
+    for key in known {
+        if director.people.environments().contains(&key) {
+            continue;
+        }
+        if let Some(files) = stage.deploy.files(&key)
+            && manifest::parse_of(&key, &files).is_ok()
+        {
+            stage.broken(format!("{key} belongs to nobody"));
+        }
+    }
+}
+
+/// Somebody deploys a release that works, everywhere.
+pub(super) async fn deploy_everywhere(director: &mut Director) -> Vec<(EnvironmentKey, ReleaseNumber)> {
+    let (stage, store) = (director.stage.clone(), director.store.clone());
+    let mut asked = Vec::new();
+    for index in 0..director.people.projects.len() {
+        if director.people.projects[index].deleted {
+            continue;
+        }
+        let release = director.people.release(&stage, &store, index, Quality::Good).await;
+        for key in director.people.projects[index].environments.clone() {
+            director.ask(Deed::Intend(key.clone(), IntentKind::Deploy { release }));
+            asked.push((key, release));
+        }
+    }
+    asked
+}
+
+/// What was deployed last serves everywhere, unless the deploy was refused because people edited what it changes.
+pub(super) async fn check_last(director: &Director, asked: &[(EnvironmentKey, ReleaseNumber)]) {
+    for (key, release) in asked {
+        let row = director.store.environment(key).await.expect("the store answers");
+        let revisions = director.store.revisions(key, 1000).await.expect("the store answers");
+        let serving = row.as_ref().and_then(|row| row.serving);
+        let served = revisions.iter().find(|one| Some(one.number) == serving).and_then(|one| one.release);
+        let intent = director.store.newest_intent(key).await.expect("the store answers");
+        let refused = intent.is_some_and(|intent| intent.state == IntentState::Failed);
+        if served != Some(*release) && !refused {
+            director
+                .stage
+                .broken(format!("{key}: release {release} was deployed last, but {served:?} serves"));
+        }
+    }
+}

@@ -5,15 +5,18 @@
 //!
 //! * [`server`] carries requests.
 //! * [`control`] publishes tables and reports, over a Unix socket.
+//! * [`open_metrics`] writes what was counted in the OpenMetrics format.
 //! * [`process`] starts, adopts and restarts the edge as a process beside `naru serve`.
 
 pub mod control;
+mod exposition;
 mod limits;
 pub mod process;
 pub mod server;
 mod table;
 mod tls_table;
 
+pub use exposition::{CONTENT_TYPE, open_metrics};
 pub use limits::Limits;
 pub use table::{TableError, check};
 pub use tls_table::{Certificate, TlsHost, TlsTable, TlsTableError};

@@ -9,6 +9,8 @@ pub struct Limits {
     /// Client connections at once. Near the bound, answers close their connection; at it, new ones wait, all but one
     /// per listener and worker in the kernel's queue.
     pub connections: usize,
+    /// Connections of one client (an IPv4 address, or an IPv6 network of 64 bits); further ones are refused.
+    pub connections_per_client: usize,
     /// Header fields of one request.
     pub header_fields: usize,
     /// Bytes of a request's head.
@@ -42,6 +44,11 @@ pub struct Limits {
     pub response_body_idle: Duration,
     /// An upgraded connection without a byte either way.
     pub upgraded_idle: Duration,
+    /// How long after a replica left the table its WebSockets are told to go away; below the 30 s after which it is
+    /// stopped all the same.
+    pub farewell: Duration,
+    /// Over which time they are told, so that they do not all come back at once.
+    pub farewell_spread: Duration,
     /// How long the replica is given to ask for a body that the client announced with `Expect: 100-continue`.
     pub expect_continue: Duration,
     /// Idle connections kept per replica and worker.
@@ -74,6 +81,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 8_192,
+            connections_per_client: 4_096,
             header_fields: 100,
             head_bytes: 32 * 1024,
             head_read: Duration::from_secs(10),
@@ -90,6 +98,8 @@ impl Default for Limits {
             response_head: Duration::from_mins(1),
             response_body_idle: Duration::from_mins(5),
             upgraded_idle: Duration::from_hours(1),
+            farewell: Duration::from_secs(15),
+            farewell_spread: Duration::from_secs(5),
             expect_continue: Duration::from_secs(1),
             idle_per_replica: 128,
             replica_idle: Duration::from_secs(4),

@@ -41,6 +41,42 @@ pub struct Route {
     /// How a visitor stays with a revision while several have the route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// Bounds of this route, besides those of the edge.
+    #[serde(default, skip_serializing_if = "RouteLimits::is_empty")]
+    pub limits: RouteLimits,
+}
+
+/// Bounds of one route. What is not given is bounded by the edge alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RouteLimits {
+    /// Bytes of a request's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_bytes: Option<u64>,
+    /// Bytes of a request's header fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header_bytes: Option<u64>,
+    /// From the end of a request to the head of its answer, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_ms: Option<u64>,
+    /// Requests of one client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+impl RouteLimits {
+    /// Whether nothing is bounded.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How often one client may ask: evenly so many a minute, after so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Requests in a minute, at least 1.
+    pub per_minute: u32,
+    /// Requests at once, at least 1.
+    pub burst: u32,
 }
 
 /// How a visitor stays with a revision: each has a place between 0 and 9,999, and the revisions divide the places

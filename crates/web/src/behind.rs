@@ -50,6 +50,9 @@ pub trait Behind: Send + Sync + 'static {
     /// The authority of this instance, which is made when it is asked for the first time.
     async fn certificate_authority(&self) -> Result<CertificateAuthority, Problem>;
 
+    /// What the edge counts, and the media type it is written in.
+    async fn metrics(&self) -> Result<(&'static str, String), Problem>;
+
     /// Where an environment can be reached, as URLs.
     async fn urls(&self, key: &EnvironmentKey) -> Vec<String>;
 }

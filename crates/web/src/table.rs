@@ -65,6 +65,7 @@ fn table() -> Vec<Entry> {
         instance(ReadInstance, routes!(certificate::authority)),
         instance(AdministerInstance, routes!(certificate::set)).audited("certificate.set"),
         instance(AdministerInstance, routes!(certificate::unset)).audited("certificate.unset"),
+        instance(ReadInstance, routes!(instance::metrics)),
         instance(ReadInstance, routes!(event::events)),
         instance(ReadInstance, routes!(project::list)),
         instance(CreateProject, routes!(project::create)).audited("project.create"),

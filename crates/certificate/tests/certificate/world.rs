@@ -11,7 +11,7 @@ use naru_edge::process::{InProcess, in_process};
 use naru_edge::server::AccessLog;
 use naru_model::effect::Unobserved;
 use naru_model::rollout::ReplicaKey;
-use naru_model::route::{Backend, Route, RouteMode, RouteTable};
+use naru_model::route::{Backend, Route, RouteLimits, RouteMode, RouteTable};
 use naru_model::workload::RouteSpec;
 use naru_model::{Clock, EnvironmentKey, Generation, RevisionNumber, Timestamp};
 use naru_secret::KeyRing;
@@ -96,6 +96,7 @@ impl World {
             mode: RouteMode::Serve,
             backends: vec![backend.clone()],
             sticky: None,
+            limits: RouteLimits::default(),
         };
         let table =
             RouteTable { environment: self.environment.clone(), routes: hosts.iter().map(route).collect() };

@@ -6,12 +6,13 @@
 //! whose table is gone and whose count is zero has no request that is about to arrive.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderMap;
 use naru_model::EnvironmentKey;
-use naru_model::route::RouteMode;
+use naru_model::route::{RouteLimits, RouteMode};
 use tokio::time::Instant;
 
 use super::Edge;
@@ -30,22 +31,21 @@ impl Edge {
     /// Finds a replica for a request, waiting while its route is held.
     pub(super) async fn admit(
         &self,
-        host: &str,
-        path: &str,
-        headers: &HeaderMap,
+        asked: &Asked<'_>,
         tried: Tried,
         record: &mut Record,
     ) -> Result<Ticket, Failure> {
-        let entry = match self.look_up(host, path, headers, tried, record)? {
+        let entry = match self.look_up(asked, tried, tried.is_none(), record)? {
             Found::Replica(ticket) => return Ok(ticket),
             Found::Held(entry) => entry,
         };
-        let _place = self.waiting.enter(&entry.environment, bytes_of(headers)).ok_or(Failure::HoldFull)?;
+        let _place =
+            self.waiting.enter(&entry.environment, bytes_of(asked.headers)).ok_or(Failure::HoldFull)?;
         let deadline = Instant::now() + self.limits.hold;
         let mut changes = self.changed.subscribe();
         loop {
             // Subscribed before looking: a table that comes in between is seen by one or the other.
-            if let Found::Replica(ticket) = self.look_up(host, path, headers, tried, record)? {
+            if let Found::Replica(ticket) = self.look_up(asked, tried, false, record)? {
                 return Ok(ticket);
             }
             match tokio::time::timeout_at(deadline, changes.changed()).await {
@@ -55,22 +55,28 @@ impl Edge {
         }
     }
 
+    /// `new` says that the request was not counted against the route's bounds yet.
     fn look_up(
         &self,
-        host: &str,
-        path: &str,
-        headers: &HeaderMap,
+        asked: &Asked<'_>,
         tried: Tried,
+        mut new: bool,
         record: &mut Record,
     ) -> Result<Found, Failure> {
         loop {
             let routing = self.routing.load();
-            let entry = routing.find(host, path).ok_or(Failure::NoRoute)?;
+            let entry = routing.find(asked.host, asked.path).ok_or(Failure::NoRoute)?;
+            if std::mem::take(&mut new)
+                && let Err(failure) = self.keep_within(entry, asked)
+            {
+                record.on_route(entry);
+                return Err(failure);
+            }
             if entry.mode == RouteMode::Hold {
                 record.on_route(entry);
                 return Ok(Found::Held(Arc::clone(entry)));
             }
-            let Some(ticket) = entry.take(tried, headers, self.limits.slow_start) else {
+            let Some(ticket) = entry.take(tried, asked.headers, self.limits.slow_start) else {
                 record.on_route(entry);
                 return Err(Failure::NoReplica);
             };
@@ -79,6 +85,34 @@ impl Edge {
                 return Ok(Found::Replica(ticket));
             }
         }
+    }
+}
+
+/// What a request asks for.
+pub(super) struct Asked<'a> {
+    /// Lower case, without port.
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) peer: IpAddr,
+    /// The length of its body, when it says so.
+    pub(super) body_bytes: Option<u64>,
+}
+
+impl Edge {
+    /// Refuses what goes past the bounds of a route. A body of unknown length is bounded on its way.
+    fn keep_within(&self, entry: &Entry, asked: &Asked<'_>) -> Result<(), Failure> {
+        let RouteLimits { body_bytes, header_bytes, rate, .. } = entry.bounds;
+        if header_bytes.is_some_and(|most| bytes_of(asked.headers) as u64 > most) {
+            return Err(Failure::HeadTooLarge);
+        }
+        if body_bytes.is_some_and(|most| asked.body_bytes.is_some_and(|bytes| bytes > most)) {
+            return Err(Failure::BodyTooLarge);
+        }
+        let Some(rate) = rate else { return Ok(()) };
+        self.rates.take(entry.id, asked.peer, rate).map_err(|wait| {
+            Failure::TooOften(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1))
+        })
     }
 }
 

@@ -4,15 +4,16 @@
 //! replica a request goes to is decided in `routing`.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use naru_model::rollout::ReplicaKey;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 
 use super::body::RequestBody;
 use super::health::Health;
@@ -28,6 +29,12 @@ pub(super) struct Backend {
     pub(super) address: SocketAddr,
     pub(super) health: Health,
     in_flight: AtomicU32,
+    /// The last index that named it.
+    named_in: AtomicU64,
+    /// Since when no index names it.
+    left_at: Mutex<Option<Instant>>,
+    /// Its WebSockets are to go away.
+    leaving: watch::Sender<bool>,
     /// One pool per worker: a connection stays on the thread that drives it, and its lock is never contended.
     pools: Box<[Mutex<Vec<Idle>>]>,
 }
@@ -45,12 +52,37 @@ impl Backend {
             address,
             health: Health::new(),
             in_flight: AtomicU32::new(0),
+            named_in: AtomicU64::new(0),
+            left_at: Mutex::default(),
+            leaving: watch::Sender::new(false),
             pools: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
         }
     }
 
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn named_in(&self, version: u64) {
+        self.named_in.store(version, Ordering::Relaxed);
+    }
+
+    /// Looks whether the index in force names it; `farewell` after none did, its WebSockets are to go away.
+    pub(super) fn take_leave(&self, version: u64, farewell: Duration) {
+        let mut left_at = self.left_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.named_in.load(Ordering::Relaxed) == version {
+            *left_at = None;
+        } else {
+            left_at.get_or_insert_with(Instant::now);
+        }
+        let leaving = left_at.is_some_and(|at| at.elapsed() >= farewell);
+        self.leaving.send_if_modified(|before| std::mem::replace(before, leaving) != leaving);
+    }
+
+    /// Waits until its WebSockets are to go away.
+    pub(super) async fn leaving(&self) {
+        // The sender lives as long as this.
+        let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
     /// An idle connection of this worker, the warmest first.

@@ -27,6 +27,9 @@ pub(super) enum BodyError {
     /// Nothing arrived for too long.
     #[error("the body stalled")]
     Stalled,
+    /// It is larger than the route takes.
+    #[error("the body is too large")]
+    TooLarge,
     /// The replica answered finally instead of asking for the body.
     #[error("the body was not asked for")]
     NotAsked,
@@ -41,6 +44,8 @@ pub(super) struct Upload {
     stalled: AtomicBool,
     /// The client broke off, or sent what is not a body.
     broken: AtomicBool,
+    /// It is larger than the route takes.
+    too_large: AtomicBool,
     bytes: AtomicU64,
 }
 
@@ -53,6 +58,9 @@ impl Upload {
     }
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
+    }
+    pub(super) fn is_too_large(&self) -> bool {
+        self.too_large.load(Ordering::Acquire)
     }
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -71,6 +79,7 @@ pub(super) struct StreamedBody {
     inner: Incoming,
     upload: Arc<Upload>,
     idle: Duration,
+    bytes_max: u64,
     timer: Option<Pin<Box<Sleep>>>,
     /// Closed until the replica asks for the body (`Expect: 100-continue`).
     gate: Option<Gate>,
@@ -82,8 +91,9 @@ struct Gate {
 }
 
 impl StreamedBody {
-    pub(super) fn new(inner: Incoming, upload: Arc<Upload>, idle: Duration) -> Self {
-        Self { inner, upload, idle, timer: None, gate: None }
+    pub(super) fn new(inner: Incoming, upload: Arc<Upload>, idle: Duration, bytes_max: Option<u64>) -> Self {
+        let bytes_max = bytes_max.unwrap_or(u64::MAX);
+        Self { inner, upload, idle, bytes_max, timer: None, gate: None }
     }
 
     /// Holds the body back until `opened` says whether it is wanted, or `patience` ends.
@@ -120,7 +130,12 @@ impl Body for RequestBody {
         match Pin::new(&mut body.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    body.upload.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+                    let length = data.len() as u64;
+                    let before = body.upload.bytes.fetch_add(length, Ordering::Relaxed);
+                    if before + length > body.bytes_max {
+                        body.upload.too_large.store(true, Ordering::Release);
+                        return Poll::Ready(Some(Err(BodyError::TooLarge)));
+                    }
                 }
                 if let Some(timer) = &mut body.timer {
                     timer.as_mut().reset(Instant::now() + body.idle);

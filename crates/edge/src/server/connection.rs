@@ -34,6 +34,10 @@ enum Protocol {
     Http2,
 }
 
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 10\r\ncontent-type: \
+    text/plain; charset=utf-8\r\ncontent-length: 36\r\n\r\nToo many connections of this client\n";
+
 /// A connection that was accepted.
 pub(super) struct Arrival {
     pub(super) edge: Arc<Edge>,
@@ -45,6 +49,10 @@ pub(super) struct Arrival {
 impl Arrival {
     /// Carries it to its end. Clients come and go, and send nonsense; what they were answered is in the access log.
     pub(super) async fn carry(self, stream: TcpStream) {
+        let most = self.edge.limits.connections_per_client;
+        let Some(_guest) = self.edge.guests.enter(self.peer.ip(), most) else {
+            return self.turn_away(&stream);
+        };
         let _ = stream.set_nodelay(true);
         self.edge.connections.fetch_add(1, Ordering::Relaxed);
         let edge = Arc::clone(&self.edge);
@@ -57,6 +65,13 @@ impl Arrival {
                 None => {}
             },
             Port::Tls => Box::pin(self.tls(stream)).await,
+        }
+    }
+
+    /// A client with too many connections is told where that can be said for nothing.
+    fn turn_away(&self, stream: &TcpStream) {
+        if self.port == Port::Plain {
+            let _ = stream.try_write(TOO_MANY);
         }
     }
 

@@ -11,11 +11,13 @@ mod connection;
 mod figures;
 mod frames;
 mod framing;
+mod guests;
 mod head;
 mod health;
 mod http2;
 mod page;
 mod proxy;
+mod rates;
 mod record;
 mod routing;
 mod shelf;
@@ -23,11 +25,12 @@ mod sticky;
 mod tables;
 mod threshold;
 mod upgrade;
+mod websocket;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -48,6 +51,8 @@ use self::access::AccessSink;
 use self::admit::WaitingRoom;
 use self::connection::Arrival;
 use self::figures::Figures;
+use self::guests::Guests;
+use self::rates::Rates;
 use self::routing::Routing;
 use self::shelf::Shelf;
 use self::tables::Tables;
@@ -88,6 +93,10 @@ pub struct Edge {
     unrouted: Figures,
     /// Requests that are being sent again.
     retrying: AtomicUsize,
+    rates: Rates,
+    guests: Arc<Guests>,
+    /// WebSockets that were told to go away.
+    farewells: AtomicU32,
     slots: Arc<Semaphore>,
     connections: AtomicUsize,
     /// No new connections; those that are open end after the request under way.
@@ -122,6 +131,9 @@ impl Edge {
             tables: Mutex::default(),
             unrouted: Figures::default(),
             retrying: AtomicUsize::new(0),
+            rates: Rates::default(),
+            guests: Arc::default(),
+            farewells: AtomicU32::new(0),
             connections: AtomicUsize::new(0),
             draining: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -161,7 +173,7 @@ impl Edge {
     }
 
     /// Keeps house until the edge ends: closes connections to replicas that have been idle for too long, and probes
-    /// replicas that are passed over.
+    /// replicas that are passed over, and tells WebSockets to leave replicas that left the table.
     pub async fn sweep(self: Arc<Self>) {
         let mut sweeps = tokio::time::interval(self.limits.replica_idle.max(Duration::from_millis(100)));
         let mut probes = tokio::time::interval(self.limits.probe.max(Duration::from_millis(10)));
@@ -170,7 +182,10 @@ impl Edge {
             tokio::select! {
                 () = self.ended.cancelled() => return,
                 _ = sweeps.tick() => self.tables.lock().await.sweep(&self.limits),
-                _ = probes.tick() => self.probe().await,
+                _ = probes.tick() => {
+                    self.tables.lock().await.take_leave(&self.limits);
+                    self.probe().await;
+                }
             }
         }
     }

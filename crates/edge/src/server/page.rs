@@ -18,6 +18,10 @@ pub(super) enum Failure {
     BodyStalled,
     /// 400: the body broke off or was malformed.
     BodyBroken,
+    /// 413: the body is larger than the route takes.
+    BodyTooLarge,
+    /// 429: the client asks this route too often; it may come back in so many seconds.
+    TooOften(u32),
     /// 404: no route for host and path.
     NoRoute,
     /// 502: no connection could be made.
@@ -132,7 +136,7 @@ pub(super) fn render(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("accept, accept-language"));
     if let Some(after) = failure.retry_after() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(after));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(after));
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers
@@ -151,6 +155,8 @@ impl Failure {
             Self::Refused(Refusal::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Unreachable | Self::BrokeOff | Self::Nonsense => StatusCode::BAD_GATEWAY,
             Self::NoReplica | Self::HoldFull | Self::HoldOver => StatusCode::SERVICE_UNAVAILABLE,
@@ -165,6 +171,8 @@ impl Failure {
             Self::HeadTooLarge => "edge.head-too-large",
             Self::BodyStalled => "edge.body-stalled",
             Self::BodyBroken => "edge.body-broken",
+            Self::BodyTooLarge => "edge.body-too-large",
+            Self::TooOften(_) => "edge.too-often",
             Self::NoRoute => "edge.no-route",
             Self::Unreachable => "edge.unreachable",
             Self::BrokeOff => "edge.broke-off",
@@ -176,17 +184,22 @@ impl Failure {
         }
     }
 
-    fn retry_after(self) -> Option<&'static str> {
+    /// Seconds.
+    fn retry_after(self) -> Option<u32> {
         match self {
-            Self::NoReplica | Self::HoldOver => Some("5"),
-            Self::HoldFull => Some("10"),
+            Self::TooOften(seconds) => Some(seconds),
+            Self::NoReplica | Self::HoldOver => Some(5),
+            Self::HoldFull => Some(10),
             _ => None,
         }
     }
 
     /// After these the rest of the connection cannot be trusted, or is not wanted.
     fn closes(self) -> bool {
-        matches!(self, Self::Refused(_) | Self::HeadTooLarge | Self::BodyStalled | Self::BodyBroken)
+        matches!(
+            self,
+            Self::Refused(_) | Self::HeadTooLarge | Self::BodyStalled | Self::BodyBroken | Self::BodyTooLarge
+        )
     }
 }
 
@@ -215,6 +228,14 @@ fn words(failure: Failure, language: Language) -> Words {
         Failure::BodyBroken => (
             ("Bad request", "The body of the request broke off."),
             ("잘못된 요청", "요청 본문이 중간에 끊겼어요."),
+        ),
+        Failure::BodyTooLarge => (
+            ("Request too large", "The body of this request is larger than what is accepted here."),
+            ("너무 큰 요청", "요청 본문이 여기에서 허용된 크기보다 커요."),
+        ),
+        Failure::TooOften(_) => (
+            ("Too many requests", "You have sent many requests in a short time. Please wait a little."),
+            ("요청이 너무 많음", "짧은 시간에 많은 요청을 보냈어요. 잠시 기다려 주세요."),
         ),
         Failure::NoRoute => (
             ("Nothing here", "No service answers at this address."),

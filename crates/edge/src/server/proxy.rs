@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -13,6 +14,7 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Edge;
+use super::admit::Asked;
 use super::backend::{Backend, Sender};
 use super::body::{Lease, ReplyBody, RequestBody, StreamedBody, Upload};
 use super::head::{self, Origin, X_REQUEST_ID};
@@ -118,19 +120,33 @@ async fn carry(
         return Err(Failure::HeadTooLarge);
     }
 
-    let mut tried = Tried::default();
-    let ticket = client.edge.admit(&host, path.path(), &parts.headers, tried, record).await?;
-
     let has_body = !body.is_end_stream();
+    let mut tried = Tried::default();
+    let asked = Asked {
+        host: &host,
+        path: path.path(),
+        headers: &parts.headers,
+        peer: client.peer,
+        body_bytes: body.size_hint().exact(),
+    };
+    let ticket = client.edge.admit(&asked, tried, record).await?;
+    let bounds = record.bounds();
     let chunked = has_body && body.size_hint().exact().is_none();
     let protocol = if has_body { None } else { head::upgrade_of(&parts.headers) };
     let wants_upgrade = protocol.is_some();
     let upgrade = protocol.clone().zip(parts.extensions.remove::<hyper::upgrade::OnUpgrade>()).map(Box::new);
     head::to_replica(&mut parts, &client.origin, &record.request_id, protocol, chunked);
-    let (body, upload, gate) = outgoing_body(client, &parts, body, has_body);
+    let (body, upload, gate) = outgoing_body(client, &parts, body, has_body, bounds.body_bytes);
 
-    let mut attempt =
-        Attempt { client, host: &host, path: path.path(), upload, gate, upgrade_wanted: wants_upgrade };
+    let mut attempt = Attempt {
+        client,
+        host: &host,
+        path: path.path(),
+        upload,
+        gate,
+        upgrade_wanted: wants_upgrade,
+        patience: bounds.answer_ms.map_or(limits.response_head, Duration::from_millis),
+    };
     let (response, ticket, sender) = attempt.send(parts, body, ticket, &mut tried, record).await?;
     let lease = Lease {
         sender: Some(sender),
@@ -148,13 +164,14 @@ fn outgoing_body(
     parts: &request::Parts,
     body: Incoming,
     has_body: bool,
+    bytes_max: Option<u64>,
 ) -> (RequestBody, Option<Arc<Upload>>, Option<oneshot::Sender<bool>>) {
     if !has_body {
         return (RequestBody::Empty, None, None);
     }
     let limits = &client.edge.limits;
     let upload = Arc::new(Upload::default());
-    let mut streamed = StreamedBody::new(body, Arc::clone(&upload), limits.request_body_idle);
+    let mut streamed = StreamedBody::new(body, Arc::clone(&upload), limits.request_body_idle, bytes_max);
     let expects = parts
         .headers
         .get(header::EXPECT)
@@ -175,6 +192,8 @@ struct Attempt<'a> {
     upload: Option<Arc<Upload>>,
     gate: Option<oneshot::Sender<bool>>,
     upgrade_wanted: bool,
+    /// From the end of the request to the head of the answer.
+    patience: Duration,
 }
 
 /// What one try came to.
@@ -214,7 +233,9 @@ impl Attempt<'_> {
             record.retried();
             tried.add(ticket.choice);
             retries += 1;
-            ticket = match edge.admit(self.host, self.path, copy.headers(), *tried, record).await {
+            let (headers, peer) = (copy.headers(), self.client.peer);
+            let asked = Asked { host: self.host, path: self.path, headers, peer, body_bytes: None };
+            ticket = match edge.admit(&asked, *tried, record).await {
                 Ok(ticket) => ticket,
                 // There was a replica, and it failed: that is the more telling of the two.
                 Err(Failure::NoReplica) => return Err(failure),
@@ -320,7 +341,7 @@ impl Attempt<'_> {
         let mut answer = std::pin::pin!(answer);
         loop {
             let was_over = self.upload.as_ref().is_none_or(|upload| upload.is_over());
-            match tokio::time::timeout(self.client.edge.limits.response_head, answer.as_mut()).await {
+            match tokio::time::timeout(self.patience, answer.as_mut()).await {
                 Ok(answer) => return Ok(answer),
                 Err(_) if was_over => return Err(Failure::TooSlow),
                 // A body that stalls ends by its own timer.
@@ -331,6 +352,7 @@ impl Attempt<'_> {
 
     fn judge(&self, error: &hyper::Error) -> Failure {
         match &self.upload {
+            Some(upload) if upload.is_too_large() => Failure::BodyTooLarge,
             Some(upload) if upload.is_stalled() => Failure::BodyStalled,
             Some(upload) if upload.is_broken() => Failure::BodyBroken,
             _ if error.is_parse() => Failure::Nonsense,

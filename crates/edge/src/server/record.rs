@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Method, Uri};
+use naru_model::route::RouteLimits;
 
 use super::Edge;
 use super::access::Line;
@@ -86,6 +87,11 @@ impl Record {
         if let Some((entry, Some(choice))) = &self.route {
             entry.choices[*choice].figures.retried();
         }
+    }
+
+    /// The bounds of the route that was found.
+    pub(super) fn bounds(&self) -> RouteLimits {
+        self.route.as_ref().map(|(entry, _)| entry.bounds).unwrap_or_default()
     }
 
     pub(super) fn service(&self) -> Option<&str> {

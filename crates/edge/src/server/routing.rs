@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
-use naru_model::route::{RouteMode, Sticky};
+use naru_model::route::{RouteLimits, RouteMode, Sticky};
 use naru_model::{EnvironmentKey, RevisionNumber};
 
 use super::backend::{Backend, InFlight};
@@ -33,6 +33,9 @@ pub(super) struct Entry {
     pub(super) service: Box<str>,
     pub(super) mode: RouteMode,
     pub(super) sticky: Option<Sticky>,
+    pub(super) bounds: RouteLimits,
+    /// Tells the route from others, from table to table.
+    pub(super) id: u64,
     pub(super) choices: Box<[Choice]>,
     /// Answers that no replica gave.
     pub(super) figures: Arc<Figures>,
@@ -77,6 +80,8 @@ pub(super) struct EntryParts {
     pub(super) service: Box<str>,
     pub(super) mode: RouteMode,
     pub(super) sticky: Option<Sticky>,
+    pub(super) bounds: RouteLimits,
+    pub(super) id: u64,
     pub(super) choices: Box<[Choice]>,
     pub(super) figures: Arc<Figures>,
 }
@@ -111,12 +116,26 @@ fn covers(prefix: &str, path: &str) -> bool {
 
 impl Entry {
     pub(super) fn new(parts: EntryParts) -> Self {
-        let EntryParts { environment, path, service, mode, sticky, choices, figures } = parts;
+        let EntryParts { environment, path, service, mode, sticky, bounds, id, choices, figures } = parts;
         let total_weight = choices.iter().map(|choice| u64::from(choice.weight)).sum();
         let even = choices.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         let shares = if even && sticky.is_none() { Box::default() } else { shares(&choices) };
         let turn = AtomicU32::new(0);
-        Self { environment, path, service, mode, sticky, choices, figures, shares, even, total_weight, turn }
+        Self {
+            environment,
+            path,
+            service,
+            mode,
+            sticky,
+            bounds,
+            id,
+            choices,
+            figures,
+            shares,
+            even,
+            total_weight,
+            turn,
+        }
     }
 
     /// Chooses a replica that is not in `tried` and counts the request there. `headers` tell the visitor's place; the
@@ -243,6 +262,10 @@ impl Tried {
         self.0 |= 1_u64.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or(0);
     }
 
+    pub(super) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
     fn has(self, index: usize) -> bool {
         index < 64 && self.0 & (1 << index) != 0
     }
@@ -285,6 +308,8 @@ mod tests {
             service: "web".into(),
             mode: RouteMode::Serve,
             sticky,
+            bounds: RouteLimits::default(),
+            id: 0,
             choices: choices.collect(),
             figures: Arc::default(),
         }))

@@ -4,6 +4,7 @@
 //! of requests under way and its idle connections from table to table.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,6 +49,8 @@ pub(super) struct Tables {
     applied: BTreeMap<EnvironmentKey, AppliedTable>,
     backends: BTreeMap<EnvironmentKey, HashMap<BackendKey, Arc<Backend>>>,
     figures: HashMap<FiguresKey, Arc<Figures>>,
+    /// Of the index in force.
+    version: u64,
 }
 
 impl Edge {
@@ -147,6 +150,7 @@ impl Tables {
 
     fn compile(&mut self, version: u64, workers: usize) -> Routing {
         let mut routing = Routing { version, hosts: HashMap::new() };
+        self.version = version;
         let applied = std::mem::take(&mut self.applied);
         for (environment, table) in &applied {
             for route in &table.table.routes {
@@ -167,15 +171,7 @@ impl Tables {
             .backends
             .iter()
             .map(|backend| Choice {
-                backend: Arc::clone(
-                    self.backends
-                        .entry(environment.clone())
-                        .or_default()
-                        .entry((backend.replica.clone(), backend.address))
-                        .or_insert_with(|| {
-                            Arc::new(Backend::new(backend.replica.clone(), backend.address, workers))
-                        }),
-                ),
+                backend: self.backend(environment, backend, workers),
                 revision: backend.revision,
                 weight: backend.weight,
                 figures: self.figures(environment, route, Some(backend.revision)),
@@ -187,9 +183,25 @@ impl Tables {
             service: route.service.as_str().into(),
             mode: route.mode,
             sticky: route.sticky.clone(),
+            bounds: route.limits,
+            id: id_of(environment, route),
             choices,
             figures: self.figures(environment, route, None),
         })
+    }
+
+    fn backend(
+        &mut self,
+        environment: &EnvironmentKey,
+        named: &naru_model::route::Backend,
+        workers: usize,
+    ) -> Arc<Backend> {
+        let backends = self.backends.entry(environment.clone()).or_default();
+        let backend = backends
+            .entry((named.replica.clone(), named.address))
+            .or_insert_with(|| Arc::new(Backend::new(named.replica.clone(), named.address, workers)));
+        backend.named_in(self.version);
+        Arc::clone(backend)
     }
 
     fn figures(
@@ -263,6 +275,13 @@ impl Tables {
         }
     }
 
+    /// Notes who left the index, and has their WebSockets told when it was long enough ago.
+    pub(super) fn take_leave(&self, limits: &Limits) {
+        for backend in self.backends.values().flat_map(HashMap::values) {
+            backend.take_leave(self.version, limits.farewell);
+        }
+    }
+
     /// Replicas in the index in force that are passed over and are worth a probe.
     pub(super) fn due(&self) -> Vec<Arc<Backend>> {
         let all = self.backends.values().flat_map(HashMap::values);
@@ -288,6 +307,12 @@ impl Tables {
         counts.sort_by(|left, right| left.0.cmp(right.0));
         counts.into_iter().map(|(_, counts)| counts).collect()
     }
+}
+
+fn id_of(environment: &EnvironmentKey, route: &Route) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    (environment, &route.host, &route.path).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn buckets(counts: &Counts) -> Vec<LatencyBucket> {

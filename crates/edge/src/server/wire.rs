@@ -220,6 +220,10 @@ impl<S: Abort + AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
         }
+        if this.signals.switched.load(Ordering::Relaxed) {
+            // What the client still sends is the other protocol's, and is read as that.
+            return Poll::Ready(Ok(()));
+        }
         let timer = this.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
         let mut discarded = [0; 4096];
         while timer.as_mut().poll(cx).is_pending() && this.lingered < LINGER_BYTES {

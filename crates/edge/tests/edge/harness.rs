@@ -14,7 +14,7 @@ use naru_edge::Limits;
 use naru_edge::process::{InProcess, in_process};
 use naru_edge::server::AccessLog;
 use naru_model::rollout::ReplicaKey;
-use naru_model::route::{Backend, Route, RouteMode, RouteTable, TrafficSeen};
+use naru_model::route::{Backend, Route, RouteLimits, RouteMode, RouteTable, TrafficSeen};
 use naru_model::{Clock, EnvironmentKey, Generation, RevisionNumber, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -137,6 +137,7 @@ pub(crate) fn route(host: &str, path: &str, backends: Vec<Backend>) -> Route {
         mode: RouteMode::Serve,
         backends,
         sticky: None,
+        limits: RouteLimits::default(),
     }
 }
 

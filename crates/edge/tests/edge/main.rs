@@ -1,12 +1,14 @@
 //! The edge as its clients, its replicas and `serve` see it: real sockets on loopback, real replicas.
 
 mod balance;
+mod bounds;
 mod control;
 mod failures;
 mod frames;
 mod framing;
 mod harness;
 mod http2;
+mod leaving;
 mod process;
 mod routing;
 mod smuggling;

@@ -155,6 +155,7 @@ pub(super) async fn assemble(
         deploy,
         sources: ground.sources.clone(),
         docker,
+        edge: edge.client(),
         edge_addresses: edge.addresses(),
         certificates: certificates.clone(),
         data: folder.path(""),

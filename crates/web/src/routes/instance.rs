@@ -42,6 +42,17 @@ pub(crate) async fn doctor(State(cx): State<Cx>) -> Json<Doctor> {
     Json(Doctor { version: VERSION.to_owned(), checks: cx.behind.doctor().await })
 }
 
+/// Rate, errors and duration of requests per route and revision, in the OpenMetrics text format, version 1.0.
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "instance",
+    responses(
+        (status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text"),
+        (status = "default", body = Problem),
+    ))]
+pub(crate) async fn metrics(State(cx): State<Cx>) -> Result<Response> {
+    let (content_type, text) = cx.behind.metrics().await?;
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}
+
 /// What the container engine can do here.
 #[utoipa::path(get, path = "/api/v1/engine", operation_id = "engine", tag = "instance",
     responses((status = 200, body = Capabilities), (status = "default", body = Problem)))]

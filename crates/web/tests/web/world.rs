@@ -96,6 +96,9 @@ impl Behind for Stand {
     async fn certificate_authority(&self) -> Result<CertificateAuthority, Problem> {
         Ok(CertificateAuthority { certificate: "trust me".to_owned() })
     }
+    async fn metrics(&self) -> Result<(&'static str, String), Problem> {
+        Ok(("application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF\n".to_owned()))
+    }
     async fn urls(&self, key: &EnvironmentKey) -> Vec<String> {
         vec![format!("http://{}.localhost:8080", key.project)]
     }

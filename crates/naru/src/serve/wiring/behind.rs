@@ -25,6 +25,7 @@ pub(super) struct Answers {
     pub(super) deploy: InGit,
     pub(super) sources: SourceRepositories,
     pub(super) docker: Arc<DockerEngine>,
+    pub(super) edge: naru_edge::control::Client,
     pub(super) edge_addresses: Vec<SocketAddr>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) data: PathBuf,
@@ -121,6 +122,12 @@ impl Behind for Answers {
 
     async fn certificate_authority(&self) -> Result<CertificateAuthority, Problem> {
         self.certificates.trusted().await
+    }
+
+    async fn metrics(&self) -> Result<(&'static str, String), Problem> {
+        let metrics = self.edge.metrics().await;
+        let metrics = metrics.map_err(|error| trouble("the edge does not answer", &error))?;
+        Ok((naru_edge::CONTENT_TYPE, naru_edge::open_metrics(metrics)))
     }
 
     async fn urls(&self, key: &EnvironmentKey) -> Vec<String> {

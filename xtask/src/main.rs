@@ -5,6 +5,7 @@
 mod bench;
 mod command;
 mod demo;
+mod fuzz;
 mod gate;
 mod sim;
 mod tidy;
@@ -34,6 +35,8 @@ enum Task {
     Bench(bench::Bench),
     /// Deliveries under seeded trouble: crashes, failures, repeated and late calls; every promise is checked.
     Sim(sim::Options),
+    /// Feeds readers of strangers' bytes with nonsense: with libFuzzer where it is installed, from the corpora otherwise.
+    Fuzz(fuzz::Options),
     /// Which programs the demo and the tests need and this machine lacks; installs them with --install.
     Tools {
         /// Install with one apt-get line that is shown.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Test(options) => return gate::run(&root, &options),
         Task::Demo(options) => demo::run(&root, &options).and_then(demo::verdict),
+        Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::Bench(bench) => bench::run(&root, &bench),
         Task::Sim(options) => sim::run(&root, &options),
         Task::Tools { install } => tools::ensure(&root, tools::For::Demo, install)

@@ -18,5 +18,7 @@ mod tls_table;
 
 pub use exposition::{CONTENT_TYPE, open_metrics};
 pub use limits::Limits;
+#[doc(hidden)]
+pub use server::fuzz;
 pub use table::{TableError, check};
 pub use tls_table::{Certificate, TlsHost, TlsTable, TlsTableError};

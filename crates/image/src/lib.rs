@@ -10,5 +10,7 @@ mod recent;
 pub mod registry;
 pub mod retention;
 
+#[doc(hidden)]
+pub use registry::fuzz;
 pub use registry::{Limits, Registry};
 pub use retention::{NeedUnknown, NeededImages, NeededNow};

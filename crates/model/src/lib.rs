@@ -8,6 +8,8 @@ pub mod authorise;
 pub mod certificate;
 pub mod definition;
 pub mod effect;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod id;
 pub mod job;
 pub mod manifest;

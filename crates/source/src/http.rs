@@ -4,6 +4,8 @@
 
 mod body;
 mod conversation;
+#[doc(hidden)]
+pub mod fuzz;
 mod packet;
 mod push;
 mod response;

@@ -10,6 +10,8 @@ mod recovery;
 mod repository;
 mod upkeep;
 
+#[doc(hidden)]
+pub use http::fuzz;
 pub use http::{Hosting, HostingSettings};
 pub use ledger::LedgerError;
 pub use repository::{Repository, RepositoryKind, SourceRepositories};

@@ -35,6 +35,7 @@ pub(super) struct Watch {
     cut: Vec<u8>,
     cut_after_return: bool,
     fields: Fields,
+    heads: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,9 @@ enum State {
     /// Waiting for the first byte of a head.
     #[default]
     Between,
-    /// Within a head.
+    /// Within the first line of a head.
+    Opening,
+    /// Within a head, behind its first line.
     Head,
     /// Within a body of which this much is left.
     Length(u64),
@@ -73,7 +76,12 @@ const CUT_MAX: usize = 64;
 impl Watch {
     /// Whether a head has begun and has not ended.
     pub(super) fn in_head(&self) -> bool {
-        self.state == State::Head
+        matches!(self.state, State::Opening | State::Head)
+    }
+
+    /// How many heads ended.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
     }
 
     /// Looks at what arrived.
@@ -93,7 +101,7 @@ impl Watch {
     /// Follows some of the bytes and returns the others.
     fn step<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Fault> {
         match self.state {
-            State::Between | State::Head | State::Trailers => self.line(bytes),
+            State::Between | State::Opening | State::Head | State::Trailers => self.line(bytes),
             State::Length(left) => Ok(self.skip(bytes, left, State::Length, State::Between)),
             State::Chunk(left) => Ok(self.skip(bytes, left, State::Chunk, State::Size(0))),
             State::Size(size) => {
@@ -130,7 +138,7 @@ impl Watch {
         let Some(end) = memchr::memchr(b'\n', bytes) else {
             self.keep(bytes);
             if self.state == State::Between {
-                self.state = State::Head;
+                self.state = State::Opening;
             }
             return Ok(&[]);
         };
@@ -150,8 +158,9 @@ impl Watch {
         };
         self.cut_after_return = false;
         match (self.state, is_empty) {
-            (State::Between, true) => {}
-            (State::Between, false) => self.state = State::Head,
+            // Empty lines before a head are allowed.
+            (State::Between | State::Opening, true) => self.state = State::Between,
+            (State::Between | State::Opening, false) => self.state = State::Head,
             (State::Trailers, true) => self.state = State::Between,
             (_, true) => self.end_of_head(rest)?,
             (_, false) => {}
@@ -185,6 +194,7 @@ impl Watch {
     }
 
     fn end_of_head(&mut self, rest: &[u8]) -> Result<(), Fault> {
+        self.heads += 1;
         let Fields { lengths, length, codings, upgrade } = std::mem::take(&mut self.fields);
         if lengths + codings > 1 {
             return Err(Fault::LengthTwice);
@@ -283,6 +293,18 @@ mod tests {
             .as_bytes(),
             None,
         );
+    }
+
+    #[test]
+    fn the_first_line_is_no_field_and_empty_ones_before_it_are_no_head() {
+        always(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", None);
+        for pieces in
+            [&["\r\n\r\nGET / HTTP/1.1\r\n\r\n"][..], &["\r", "\n\r", "\nG", "ET / HTTP/1.1\r\n\r", "\n"]]
+        {
+            let mut watch = Watch::default();
+            assert!(pieces.iter().all(|piece| watch.look(piece.as_bytes()).is_none()));
+            assert_eq!(watch.heads(), 1);
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod connection;
 mod figures;
 mod frames;
 mod framing;
+#[doc(hidden)]
+pub mod fuzz;
 mod guests;
 mod head;
 mod health;

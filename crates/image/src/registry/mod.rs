@@ -7,6 +7,8 @@
 mod access;
 mod blob;
 mod document;
+#[doc(hidden)]
+pub mod fuzz;
 mod listing;
 mod manifest;
 mod range;

@@ -50,7 +50,7 @@ impl Bare {
         configure_podman(&folder, run.path(), registry)?;
         fs::write(folder.join("bare.sh"), SCRIPT)?;
         let remote = repositories(&folder)?;
-        let copy = WorkingCopy::create(folder.join("work"), program, &remote, None)?;
+        let copy = WorkingCopy::create(folder.join("work"), program, service::DEFINITION, &remote, None)?;
         let registry_daemon = start_registry(folders, &folder, registry)?;
         let (nginx, nginx_daemon) = start_nginx(folders, &folder, front, backends[0])?;
         for address in [registry, front] {

@@ -97,7 +97,14 @@ fn add(
     println!("making {} projects", numbers.len());
     for number in numbers {
         interrupt::check()?;
-        let side = NaruSide::create(folders, program, api, naru.edge(), &format!("idle{number}"))?;
+        let side = NaruSide::create(
+            folders,
+            program,
+            api,
+            naru.edge(),
+            &format!("idle{number}"),
+            service::DEFINITION,
+        )?;
         if number < serving {
             side.deliver("v1")?;
         }

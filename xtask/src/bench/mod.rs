@@ -6,7 +6,10 @@
 
 mod bare;
 mod debian;
+pub(crate) mod drop;
+mod edge;
 mod idle;
+mod load;
 mod machine;
 mod naru_side;
 mod process;
@@ -40,6 +43,10 @@ enum What {
     Push(push::Options),
     /// Pushing and pulling a large blob, against CNCF distribution.
     Registry(registry::Options),
+    /// Requests that fail during deploys and rollbacks under load; there must be none.
+    Drop(drop::Options),
+    /// Requests per second, latency and CPU of the edge, against nginx.
+    Edge(edge::Options),
     /// Memory and CPU of an idle Naru, with few and with many projects.
     Idle(idle::Options),
 }
@@ -57,6 +64,8 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
     let result = match &bench.what {
         What::Push(options) => push::run(root, &binary, options)?,
         What::Registry(options) => registry::run(root, &binary, options)?,
+        What::Drop(options) => drop::run(root, &binary, options)?,
+        What::Edge(options) => edge::run(root, &binary, options)?,
         What::Idle(options) => idle::run(root, &binary, options)?,
     };
     println!("{result}");

@@ -37,11 +37,13 @@ impl<'a> NaruSide<'a> {
         api: &'a Api,
         edge: SocketAddr,
         project: &str,
+        definition: &str,
     ) -> Result<Self> {
         api.post_once("projects", &json!({ "name": project }))?;
         let remote = format!("{}/git/{project}.git", api.base());
         let credentials = folders.file("git-credentials");
-        let copy = WorkingCopy::create(folders.work(project), program, &remote, Some(&credentials))?;
+        let copy =
+            WorkingCopy::create(folders.work(project), program, definition, &remote, Some(&credentials))?;
         Ok(Self { api, edge, project: project.to_owned(), copy })
     }
 

@@ -24,6 +24,13 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
 impl Drop for Daemon {
     /// Asks it to end, so that its own children end with it; kills it when it does not.
     fn drop(&mut self) {

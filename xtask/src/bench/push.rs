@@ -51,7 +51,7 @@ fn measure(folders: &Folders, binary: &Path, pairs: u32) -> Result<Value> {
     let mut bare = Bare::start(folders, &program, &mut free_port)?;
     let naru = Naru::start(folders, binary, true)?;
     let api = account::sign_in(Api::new(naru.url()), folders)?;
-    let side = NaruSide::create(folders, &program, &api, naru.edge(), "bench")?;
+    let side = NaruSide::create(folders, &program, &api, naru.edge(), "bench", service::DEFINITION)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for pair in 0..=pairs {
         interrupt::check()?;

@@ -12,7 +12,10 @@ use crate::command;
 
 const SOURCE: &str = include_str!("service/main.rs");
 const DOCKERFILE: &str = include_str!("service/Dockerfile");
-const DEFINITION: &str = include_str!("service/naru.yaml");
+/// One service that may run beside its older self.
+pub(super) const DEFINITION: &str = include_str!("service/naru.yaml");
+/// The same with a volume that one replica has at a time.
+pub(super) const WITH_VOLUME: &str = include_str!("service/volume.yaml");
 
 /// A working copy.
 pub(super) struct WorkingCopy {
@@ -35,13 +38,14 @@ impl WorkingCopy {
     pub(super) fn create(
         folder: PathBuf,
         program: &Path,
+        definition: &str,
         remote: &str,
         credentials: Option<&Path>,
     ) -> Result<Self> {
         fs::create_dir_all(&folder)?;
         fs::copy(program, folder.join("service"))?;
         fs::write(folder.join("Dockerfile"), DOCKERFILE)?;
-        fs::write(folder.join("naru.yaml"), DEFINITION)?;
+        fs::write(folder.join("naru.yaml"), definition)?;
         let copy = Self { folder };
         copy.git(&["init", "--quiet", "--initial-branch=main"])?;
         copy.git(&["config", "user.name", "Naru bench"])?;

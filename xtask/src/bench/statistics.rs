@@ -18,6 +18,18 @@ pub(super) fn median(mut numbers: Vec<f64>) -> f64 {
     }
 }
 
+/// What this share of sorted numbers does not exceed; 0 for none.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "an index within the slice"
+)]
+pub(super) fn quantile(sorted: &[u32], share: f64) -> f64 {
+    let rank = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len().max(1));
+    sorted.get(rank - 1).map_or(0.0, |number| f64::from(*number))
+}
+
 /// Rounded to a number of decimals, as results are printed.
 pub(super) fn rounded(number: f64, decimals: i32) -> f64 {
     let factor = 10_f64.powi(decimals);
@@ -35,6 +47,9 @@ mod tests {
             [of(&[]), of(&[3.0]), of(&[9.0, 1.0, 2.0]), of(&[4.0, 1.0, 2.0, 3.0])],
             ["0", "3", "2", "2.5"]
         );
+        let hundred: Vec<u32> = (1..=100).collect();
+        let of = |share: f64| quantile(&hundred, share).to_string();
+        assert_eq!([of(0.99), of(1.0), quantile(&[], 0.5).to_string()], ["99", "100", "0"]);
         assert_eq!(rounded(median_ms([Duration::from_millis(7)]), 1).to_string(), "7");
     }
 }

@@ -9,18 +9,23 @@ use super::folders::Folders;
 use crate::command;
 
 /// The engine of the demo's data folder.
-pub(super) struct Engine {
+pub(crate) struct Engine {
     folder: PathBuf,
 }
 
 impl Engine {
-    pub(super) fn new(folders: &Folders) -> Self {
+    pub(crate) fn new(folders: &Folders) -> Self {
         Self { folder: folders.data().join("engine") }
     }
 
     /// Whether an image is there.
     pub(super) fn has(&self, image: &str) -> bool {
         command::output(self.podman().args(["image", "exists", image])).is_ok()
+    }
+
+    /// Removes every image that no container uses.
+    pub(crate) fn prune(&self) -> Result<()> {
+        command::output(self.podman().args(["image", "prune", "--all", "--force"])).map(drop)
     }
 
     /// Pulls an image from its registry, if that can be reached.

@@ -6,7 +6,7 @@
 pub(crate) mod account;
 pub(crate) mod api;
 mod checks;
-mod engine;
+pub(crate) mod engine;
 pub(crate) mod folders;
 mod images;
 pub(crate) mod interrupt;

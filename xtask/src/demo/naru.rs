@@ -29,6 +29,7 @@ pub(crate) struct Naru {
     data: PathBuf,
     listen: SocketAddr,
     edge: SocketAddr,
+    edge_tls: Option<SocketAddr>,
 }
 
 /// Builds the binary with the profile that tests use too, and says where it is. After the tests it is there already:
@@ -52,6 +53,20 @@ pub(crate) fn build(root: &Path, as_tests: bool) -> Result<PathBuf> {
 impl Naru {
     /// Starts it and waits until it answers. `free_ports` keeps out of the way of a demo that stays up.
     pub(crate) fn start(folders: &Folders, binary: &Path, free_ports: bool) -> Result<Self> {
+        Self::launch(folders, binary, free_ports, None)
+    }
+
+    /// The same on free ports, with TLS beside plain HTTP.
+    pub(crate) fn start_with_tls(folders: &Folders, binary: &Path) -> Result<Self> {
+        Self::launch(folders, binary, true, Some(free_port()?))
+    }
+
+    fn launch(
+        folders: &Folders,
+        binary: &Path,
+        free_ports: bool,
+        edge_tls: Option<SocketAddr>,
+    ) -> Result<Self> {
         let (listen, edge) =
             if free_ports { (free_port()?, free_port()?) } else { (local(7070), local(8080)) };
         let log = folders.file("naru.log");
@@ -63,6 +78,7 @@ impl Naru {
             .arg(folders.data())
             .args(["--listen", &listen.to_string(), "--edge-listen", &edge.to_string()])
             .args(["--domain", "localhost", "--engine", "podman"])
+            .args(edge_tls.iter().flat_map(|tls| ["--edge-listen-tls".to_owned(), tls.to_string()]))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -70,7 +86,8 @@ impl Naru {
             .process_group(0)
             .spawn()
             .context("naru could not be started")?;
-        let mut naru = Self { child, binary: binary.to_owned(), data: folders.data(), listen, edge };
+        let mut naru =
+            Self { child, binary: binary.to_owned(), data: folders.data(), listen, edge, edge_tls };
         naru.wait_until_ready(&log)?;
         println!("naru listens on http://{listen}, services on http://{edge} (log: {})", log.display());
         Ok(naru)
@@ -84,6 +101,11 @@ impl Naru {
     /// Where services are reached.
     pub(crate) fn edge(&self) -> SocketAddr {
         self.edge
+    }
+
+    /// Where services are reached with TLS, if at all.
+    pub(crate) fn edge_tls(&self) -> Option<SocketAddr> {
+        self.edge_tls
     }
 
     /// The process id of `naru serve`.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
+use crate::bench;
 use crate::command;
 use crate::demo;
 use crate::tidy;
@@ -21,12 +22,12 @@ use report::{Outcome, Stage};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run only these stages: fmt, tidy, deny, advisories, clippy, test, apps, demo.
+    /// Run only these stages: fmt, tidy, deny, advisories, clippy, test, apps, demo, drop.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
 
-const STAGES: &[&str] = &["fmt", "tidy", "deny", "advisories", "clippy", "test", "apps", "demo"];
+const STAGES: &[&str] = &["fmt", "tidy", "deny", "advisories", "clippy", "test", "apps", "demo", "drop"];
 
 /// Runs the stages. Anything missing on the machine is a failure before the first of them.
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
@@ -72,7 +73,8 @@ fn stage(root: &Path, name: &str) -> (Outcome, Count) {
         "clippy" => check(clippy(root)),
         "test" => workspace_tests(root),
         "apps" => application_tests(root),
-        _ => demonstration(root),
+        "demo" => demonstration(root),
+        _ => deploys_under_load(root),
     }
 }
 
@@ -140,6 +142,19 @@ fn demonstration(root: &Path) -> (Outcome, Count) {
             (Outcome::of(demo::verdict(checks)), count)
         }
         Err(error) => (Outcome::of(Err(error)), Count::default()),
+    }
+}
+
+/// The short edition of `bench drop`: no request may fail while releases come and go.
+fn deploys_under_load(root: &Path) -> (Outcome, Count) {
+    let measured = demo::naru::build(root, true)
+        .and_then(|binary| bench::drop::run(root, &binary, &bench::drop::Options::for_gate()));
+    match measured {
+        Ok(result) => {
+            println!("{result}");
+            (Outcome::Passed, Count { passed: 1, failed: 0 })
+        }
+        Err(error) => (Outcome::of(Err(error)), Count { passed: 0, failed: 1 }),
     }
 }
 

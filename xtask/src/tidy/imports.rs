@@ -13,6 +13,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("naru-engine", &[]),
     ("naru-edge", &[]),
     ("naru-cli", &[]),
+    ("naru-load", &[]),
     ("naru-store", &["naru-secret"]),
     ("naru-identity", &["naru-store", "naru-secret"]),
     ("naru-source", &["naru-store", "naru-secret"]),

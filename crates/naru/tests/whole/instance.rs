@@ -14,7 +14,7 @@ use super::api::Api;
 use super::process::{self, until};
 
 /// The binary that is tested.
-const NARU: &str = env!("CARGO_BIN_EXE_naru");
+pub(crate) const NARU: &str = env!("CARGO_BIN_EXE_naru");
 
 /// Lines of the log that tell of effects.
 pub(crate) const EFFECT: &str = "naru::effect";
@@ -58,10 +58,15 @@ impl Instance {
 
     /// Starts `naru serve` on the same folder and ports, and does not wait: with `--abort-at` it may never be ready.
     pub(crate) fn serve(&self, arguments: &[&str]) {
+        self.serve_with(Path::new(NARU), arguments);
+    }
+
+    /// The same with another copy of the binary.
+    pub(crate) fn serve_with(&self, binary: &Path, arguments: &[&str]) {
         let mut serve = self.serve.lock().unwrap();
         assert!(serve.is_none(), "the one before still runs");
         let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.command();
+        let mut command = process::program(binary, self.folder.path());
         command.arg("serve").arg("--data").arg(self.data()).args(["--engine", "podman"]);
         command.args(["--listen", &self.listen.to_string(), "--edge-listen", &self.edge.to_string()]);
         command.env("NARU_LOG", format!("info,{EFFECT}=trace")).env("NO_COLOR", "1");

@@ -11,7 +11,9 @@ mod process;
 mod project;
 
 mod crash;
+mod crowd;
 mod drift;
+mod drill;
 mod engine_away;
 mod failing;
 mod flood;

@@ -27,13 +27,23 @@ pub(crate) struct Options {
     trace: bool,
 }
 
+/// Seeds that the gate plays: a minute and a half on two cores.
+const GATE_SEEDS: u64 = 300;
+
+impl Options {
+    /// What the gate plays.
+    pub(crate) fn for_gate() -> Self {
+        Self { seeds: GATE_SEEDS, from: 0, seed: None, trace: false }
+    }
+}
+
 /// Plays the seeds. Those that fail are told with their last steps and the command that plays them again.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     command::run(&mut player(root, options)?)
 }
 
 /// The program that plays them, built with the features of the workspace's tests, so that nothing is compiled twice.
-fn player(root: &Path, options: &Options) -> Result<Command> {
+pub(crate) fn player(root: &Path, options: &Options) -> Result<Command> {
     let mut build = command::cargo(root);
     build.args(["build", "--workspace", "--all-features", "--locked", "--quiet", "--example", "simulate"]);
     command::run(&mut build)?;

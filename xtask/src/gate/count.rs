@@ -18,13 +18,12 @@ impl Add for Count {
 }
 
 /// What a line says; nothing for every line but a runner's summary. Understands nextest, cargo's own
-/// harness, and the simulation.
+/// harness, and the simulation, whose seeds are one test together.
 pub(super) fn read(line: &str) -> Count {
     let line = line.trim();
-    if let Some((held, failed)) = line.strip_suffix(" failed").and_then(|sum| sum.split_once(" seeds held, "))
-    {
-        let number = |text: &str| text.parse().unwrap_or_default();
-        return Count { passed: number(held), failed: number(failed) };
+    if let Some((_, failed)) = line.strip_suffix(" failed").and_then(|sum| sum.split_once(" seeds held, ")) {
+        let failed = u64::from(failed != "0");
+        return Count { passed: 1 - failed, failed };
     }
     let summary =
         (line.starts_with("Summary [") && line.contains(" run: ")) || line.starts_with("test result: ");
@@ -60,7 +59,8 @@ mod tests {
             ),
             ("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out", 5, 0),
             ("test result: FAILED. 5 passed; 2 failed; 0 ignored", 5, 2),
-            ("1998 seeds held, 2 failed", 1998, 2),
+            ("1998 seeds held, 2 failed", 0, 1),
+            ("2000 seeds held, 0 failed", 1, 0),
             ("the summary: 7 passed", 0, 0),
             ("PASS [   0.010s] naru-model name::tests::a", 0, 0),
         ];

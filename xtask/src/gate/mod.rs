@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 use crate::bench;
 use crate::command;
 use crate::demo;
+use crate::sim;
 use crate::tidy;
 use crate::tools::{self, For};
 use count::Count;
@@ -22,12 +23,13 @@ use report::{Outcome, Stage};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run only these stages: fmt, tidy, deny, advisories, clippy, test, apps, demo, drop.
+    /// Run only these stages: fmt, tidy, deny, advisories, clippy, test, sim, apps, demo, drop.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
 
-const STAGES: &[&str] = &["fmt", "tidy", "deny", "advisories", "clippy", "test", "apps", "demo", "drop"];
+const STAGES: &[&str] =
+    &["fmt", "tidy", "deny", "advisories", "clippy", "test", "sim", "apps", "demo", "drop"];
 
 /// Runs the stages. Anything missing on the machine is a failure before the first of them.
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
@@ -72,6 +74,7 @@ fn stage(root: &Path, name: &str) -> (Outcome, Count) {
         "advisories" => deny::advisories(root),
         "clippy" => check(clippy(root)),
         "test" => workspace_tests(root),
+        "sim" => simulation(root),
         "apps" => application_tests(root),
         "demo" => demonstration(root),
         _ => deploys_under_load(root),
@@ -119,6 +122,14 @@ fn workspace_tests(root: &Path) -> (Outcome, Count) {
         cargo.args(["--lib", "--bins", "--tests"]);
     }
     counted(&mut cargo)
+}
+
+/// Deliveries under seeded trouble; see `crates/testkit/src/sim`.
+fn simulation(root: &Path) -> (Outcome, Count) {
+    match sim::player(root, &sim::Options::for_gate()) {
+        Ok(mut player) => counted(&mut player),
+        Err(error) => (Outcome::of(Err(error)), Count::default()),
+    }
 }
 
 fn application_tests(root: &Path) -> (Outcome, Count) {

@@ -69,10 +69,7 @@ pub(super) fn meanwhile(
             let service = &asked.service;
             let of_old = backends(replicas, old, service);
             match lanes.get(service) {
-                Some(Lane::Held) => {
-                    let held = route(old, replicas, asked, Vec::new(), None);
-                    Route { mode: RouteMode::Hold, ..held }
-                }
+                Some(Lane::Held) => held(old, replicas, asked),
                 Some(Lane::Shared { percent, sticky }) => {
                     let shared = share(backends(replicas, want, service), of_old, *percent);
                     route(old, replicas, asked, shared, sticky.clone())
@@ -86,6 +83,8 @@ pub(super) fn meanwhile(
                 None if situation.returning && of_old.is_empty() => {
                     route(old, replicas, asked, backends(replicas, want, service), None)
                 }
+                // A hand-over that was begun before has stopped the old replica: it comes back, however often it was so.
+                None if of_old.is_empty() && want.spec.is_exclusive(service) => held(old, replicas, asked),
                 None => route(old, replicas, asked, of_old, None),
             }
         })
@@ -96,6 +95,11 @@ pub(super) fn meanwhile(
         Some(route(want, replicas, &preview, backends(replicas, want, &asked.service), None))
     }));
     RouteTable { environment: situation.environment.clone(), routes }
+}
+
+/// A route whose requests wait.
+fn held(of: &Wanted, replicas: &Replicas<'_>, asked: &RouteSpec) -> Route {
+    Route { mode: RouteMode::Hold, ..route(of, replicas, asked, Vec::new(), None) }
 }
 
 fn route(

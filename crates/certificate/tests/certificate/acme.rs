@@ -61,7 +61,9 @@ async fn a_certificate_is_had_renewed_under_load_and_outlives_an_authority_that_
         assert_eq!(now.since, trouble.since);
         pauses.push(now.next_attempt.as_second() - world.store.now().as_second());
     }
-    assert!(pauses.is_sorted() && pauses[0] < 150 && pauses[9] > 21_000, "{pauses:?}");
+    // The second may have passed between the attempt and the look.
+    let grows = pauses.windows(2).all(|pair| pair[0] <= pair[1] + 2);
+    assert!(grows && pauses[0] < 150 && pauses[9] > 21_000, "{pauses:?}");
     let check = certificates.look().await;
     assert_eq!(check.state, CheckState::Attention);
     assert!(check.detail.contains(HOST) && check.detail.contains("11 attempts"), "{}", check.detail);

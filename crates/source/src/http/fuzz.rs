@@ -1,7 +1,6 @@
 //! Target of the fuzzer (`fuzz/`): git's packets, in what clients send and in what git answers.
 
 use axum::body::Body;
-use futures::FutureExt as _;
 
 use super::body::RequestBody;
 use super::packet::{Malformed, Packet, Packets, encode};
@@ -42,8 +41,9 @@ fn read(pieces: &[&[u8]]) -> (Vec<Packet>, Result<(), Malformed>) {
 
 fn push(bytes: &[u8]) {
     let mut body = RequestBody::new(Body::from(bytes.to_vec()), false, 1 << 20);
-    let head = Head::read(&mut body).now_or_never().expect("all of the body is there");
-    let Ok(head) = head else { return };
+    // Reading has a time limit, and that needs a clock.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let Ok(head) = runtime.block_on(Head::read(&mut body)) else { return };
     assert!(bytes.starts_with(&head.bytes), "what is passed to git is what came");
     for command in &head.commands {
         assert!(!command.shown_name().contains(char::is_control));

@@ -97,6 +97,7 @@ fn measure(folders: &Folders, binary: &Path, generator: &Path, options: &Options
         [("web", service::DEFINITION), ("data", service::WITH_VOLUME), ("control", service::DEFINITION)]
     {
         let side = NaruSide::create(folders, &program, &api, naru.edge(), name, definition)?;
+        side.answer_plain()?;
         for page in ["release 1", "release 2"] {
             side.deliver(page)?;
         }

@@ -69,7 +69,9 @@ fn measure(folders: &Folders, binary: &Path, options: &Options) -> Result<Value>
     let naru = Naru::start_with_tls(folders, binary)?;
     let api = account::sign_in(Api::new(naru.url()), folders)?;
     let definition = format!("{}environments: {{ production: {{ host: {HOST} }} }}\n", service::DEFINITION);
-    NaruSide::create(folders, &program, &api, naru.edge(), "web", &definition)?.deliver("hello")?;
+    let web = NaruSide::create(folders, &program, &api, naru.edge(), "web", &definition)?;
+    web.answer_plain()?;
+    web.deliver("hello")?;
     let edge = Side {
         plain: naru.edge(),
         tls: naru.edge_tls().context("the edge has TLS")?,

@@ -47,6 +47,13 @@ impl<'a> NaruSide<'a> {
         Ok(Self { api, edge, project: project.to_owned(), copy })
     }
 
+    /// Lets plain requests be answered, instead of sent on to TLS.
+    pub(super) fn answer_plain(&self) -> Result<()> {
+        let production = format!("projects/{}/environments/production", self.project);
+        self.api.put(&production, &json!({}))?;
+        self.api.put(&format!("{production}/transport"), &json!({ "redirect": false })).map(drop)
+    }
+
     /// Pushes one page and waits until it is served; then until Naru has nothing left to do.
     pub(super) fn deliver(&self, page: &str) -> Result<Delivery> {
         self.copy.commit(page)?;

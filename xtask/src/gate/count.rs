@@ -20,6 +20,10 @@ impl Add for Count {
 /// What a line says; nothing for every line but a runner's summary. Understands nextest, cargo's own
 /// harness, and the simulation, whose seeds are one test together.
 pub(super) fn read(line: &str) -> Count {
+    // nextest shows what a failed test printed, indented: the same failure is not counted again.
+    if line.starts_with(' ') && line.trim_start().starts_with("test result: ") {
+        return Count::default();
+    }
     let line = line.trim();
     if let Some((_, failed)) = line.strip_suffix(" failed").and_then(|sum| sum.split_once(" seeds held, ")) {
         let failed = u64::from(failed != "0");
@@ -59,6 +63,7 @@ mod tests {
             ),
             ("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out", 5, 0),
             ("test result: FAILED. 5 passed; 2 failed; 0 ignored", 5, 2),
+            ("    test result: FAILED. 0 passed; 1 failed; 0 ignored", 0, 0),
             ("1998 seeds held, 2 failed", 0, 1),
             ("2000 seeds held, 0 failed", 1, 0),
             ("the summary: 7 passed", 0, 0),

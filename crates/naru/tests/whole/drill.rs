@@ -56,21 +56,24 @@ fn serve_killed_at_each_phase_of_a_rollout_costs_no_request() {
 }
 
 #[test]
-fn the_edge_killed_under_load_is_replaced_and_nobody_finds_the_door_shut() {
+fn the_edge_killed_under_load_serves_again_within_a_second() {
     let instance = Instance::start();
     let shop = Project::create(&instance, "shop");
     shop.deliver(&version("one"));
     let crowd = Crowd::at(&instance, &shop);
+    let mut waits = Vec::new();
     for _ in 0..3 {
         let before = edge(&instance).expect("the edge runs");
         kill(before, Signal::SIGKILL).unwrap();
         let killed = Instant::now();
-        // A new connection queues until the next edge accepts it; how long that takes is said, not judged: machines differ.
+        // A new connection queues until the next edge accepts it.
         assert_eq!(shop.ask("/variable/VERSION"), Ok((200, "one".to_owned())));
-        println!("it took {:?}", killed.elapsed());
+        waits.push(killed.elapsed());
         until("another edge runs", String::new, || edge(&instance).filter(|edge| *edge != before));
         std::thread::sleep(Duration::from_secs(1));
     }
+    // The machine may be busy with something else once, not each time.
+    assert!(waits.iter().min() < Some(&Duration::from_secs(1)), "it took {waits:?}");
     // What had been accepted may break; nobody may find the door shut.
     let seen = crowd.end();
     assert_eq!(seen.failed_to_connect(), 0, "{:?}", seen.failures);

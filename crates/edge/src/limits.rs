@@ -83,7 +83,7 @@ impl Default for Limits {
             connections: 8_192,
             connections_per_client: 4_096,
             header_fields: 100,
-            head_bytes: 32 * 1024,
+            head_bytes: naru_model::route::HEAD_BYTES_MAX,
             head_read: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             streams: 100,

@@ -70,11 +70,16 @@ impl RouteLimits {
     }
 }
 
-/// How often one client may ask: evenly so many a minute, after so many at once.
+/// The most that the edge takes of any request's header fields, in bytes.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// How often one client may ask: evenly so many in a time, after so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Requests in a minute, at least 1.
-    pub per_minute: u32,
+    /// Requests in `seconds`, at least 1.
+    pub requests: u32,
+    /// At least 1.
+    pub seconds: u32,
     /// Requests at once, at least 1.
     pub burst: u32,
 }

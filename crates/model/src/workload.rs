@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use crate::definition::Strategy;
+use crate::definition::{RequestLimits, Strategy};
 use crate::id::{ConfigurationVersion, ImageReference, ReleaseNumber, SecretVersion};
 use crate::name::{SecretName, ServiceName, VariableName, VolumeName};
 
@@ -160,6 +160,9 @@ pub struct RouteSpec {
     pub path: String,
     /// Where it leads.
     pub service: ServiceName,
+    /// What one request, and one client, may ask.
+    #[serde(default, skip_serializing_if = "RequestLimits::is_empty")]
+    pub limits: RequestLimits,
 }
 
 impl EnvironmentSpec {

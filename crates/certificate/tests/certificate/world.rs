@@ -9,6 +9,7 @@ use naru_certificate::{Certificates, Settings};
 use naru_edge::Limits;
 use naru_edge::process::{InProcess, in_process};
 use naru_edge::server::AccessLog;
+use naru_model::definition::RequestLimits;
 use naru_model::effect::Unobserved;
 use naru_model::rollout::ReplicaKey;
 use naru_model::route::{Backend, Route, RouteLimits, RouteMode, RouteTable};
@@ -83,8 +84,12 @@ impl World {
     pub(crate) async fn lead(&self, revision: u32, hosts: &[&str]) {
         let revision = RevisionNumber(revision);
         let service: naru_model::ServiceName = "web".parse().unwrap();
-        let spec =
-            |host: &&str| RouteSpec { host: (*host).to_owned(), path: "/".into(), service: service.clone() };
+        let spec = |host: &&str| RouteSpec {
+            host: (*host).to_owned(),
+            path: "/".into(),
+            service: service.clone(),
+            limits: RequestLimits::default(),
+        };
         let specs: Vec<RouteSpec> = hosts.iter().map(spec).collect();
         assert_eq!(self.store.aim(&self.environment, revision, &specs, false).await.unwrap(), None);
         let replica = ReplicaKey { service: service.clone(), revision, index: 0, attempt: 0 };

@@ -52,7 +52,7 @@ impl Rates {
         let index = (key.client ^ (key.client >> 64) ^ u128::from(route)) % SHARDS as u128;
         let shard = &self.shards[usize::try_from(index).unwrap_or(0)];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let interval = 60_000_000 / u64::from(rate.per_minute.max(1));
+        let interval = u64::from(rate.seconds) * 1_000_000 / u64::from(rate.requests.max(1));
         let room = interval * u64::from(rate.burst.max(1));
         let next = shard.full_at.get(&key).copied().unwrap_or(0).max(now) + interval;
         if let Some(wait) = next.checked_sub(now + room).filter(|wait| *wait > 0) {
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000;
-    const RATE: Rate = Rate { per_minute: 60, burst: 3 };
+    const RATE: Rate = Rate { requests: 60, seconds: 60, burst: 3 };
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -120,7 +120,7 @@ mod tests {
     fn clients_and_routes_are_apart_and_a_network_is_one() {
         let rates = Rates::default();
         let take = |route, client| {
-            rates.take_at(route, ip(client), Rate { per_minute: 1, burst: 1 }, SECOND).is_ok()
+            rates.take_at(route, ip(client), Rate { requests: 1, seconds: 60, burst: 1 }, SECOND).is_ok()
         };
         assert!(take(1, "192.0.2.1") && take(2, "192.0.2.1") && take(1, "192.0.2.2"));
         assert!(!take(1, "::ffff:192.0.2.1"));

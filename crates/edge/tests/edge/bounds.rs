@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use http_body_util::Full;
 use naru_edge::Limits;
 use naru_model::route::{Rate, RouteLimits};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::harness::{Fixture, Replica, SOON, single, until};
+use crate::tls_harness::{Http2, get};
 
 async fn bounded(limits: RouteLimits, answers: Router) -> (Fixture, Replica) {
     let fixture = Fixture::start().await;
@@ -65,7 +68,8 @@ async fn header_bytes_and_time_are_bounded_by_the_route() {
 
 #[tokio::test]
 async fn a_client_past_its_rate_is_answered_429_and_told_when_to_return() {
-    let limits = RouteLimits { rate: Some(Rate { per_minute: 1, burst: 3 }), ..RouteLimits::default() };
+    let limits =
+        RouteLimits { rate: Some(Rate { requests: 1, seconds: 60, burst: 3 }), ..RouteLimits::default() };
     let (fixture, replica) = bounded(limits, echo()).await;
     for _ in 0..3 {
         assert_eq!(fixture.get("shop.test", "/").await.status, 200);
@@ -85,6 +89,36 @@ async fn a_client_past_its_rate_is_answered_429_and_told_when_to_return() {
     routes[0].limits = RouteLimits::default();
     fixture.publish(3, routes).await;
     assert_eq!(fixture.get("shop.test", "/").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_bounds_of_a_route_hold_for_http2() {
+    let limits = RouteLimits {
+        body_bytes: Some(10),
+        header_bytes: Some(400),
+        answer_ms: Some(300),
+        rate: Some(Rate { requests: 1, seconds: 3_600, burst: 3 }),
+    };
+    let slow = axum::routing::get(std::future::pending::<()>);
+    let (fixture, replica) = bounded(limits, echo().route("/slow", slow)).await;
+    let connection = Http2::plain(fixture.edge.address()).await;
+    let post = |text: &'static str| Request::post("http://shop.test/").body(Full::from(text)).unwrap();
+    let fits = connection.ask(post("0123456789")).await;
+    assert_eq!((fits.status().as_u16(), fits.body().as_str()), (200, "0123456789"));
+    // What is past a bound never reaches the replica, and costs nothing of the rate.
+    let large = connection.ask(post("0123456789a")).await;
+    assert_eq!(large.status(), 413);
+    assert!(large.body().contains("edge.body-too-large"), "{}", large.body());
+    let large = Request::get("http://shop.test/").header("x-a", "a".repeat(400)).body(Full::default());
+    assert_eq!(connection.ask(large.unwrap()).await.status(), 431);
+    assert_eq!(replica.count(), 1);
+    assert_eq!(connection.ask(get("http://shop.test/slow")).await.status(), 504);
+    assert_eq!(connection.ask(get("http://shop.test/")).await.status(), 200);
+    let often = connection.ask(get("http://shop.test/")).await;
+    assert_eq!(often.status(), 429);
+    let wait: u32 = often.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=3_600).contains(&wait), "{wait}");
+    assert_eq!(replica.count(), 3);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use naru_model::definition::RequestLimits;
 use naru_model::job::JobScope;
 use naru_model::rollout::{
     Action, Decision, Progress, Replaced, ReplicaSeen, ReplicaState, Serving, Situation, Status, Wanted, plan,
@@ -301,7 +302,12 @@ pub(super) fn revision(number: u32, web: ServiceSpec) -> Wanted {
             release: Some(ReleaseNumber(number)),
             volumes: volumes.collect(),
             services: BTreeMap::from([(web_name.clone(), web)]),
-            routes: vec![RouteSpec { host: "shop.localhost".into(), path: "/".into(), service: web_name }],
+            routes: vec![RouteSpec {
+                host: "shop.localhost".into(),
+                path: "/".into(),
+                service: web_name,
+                limits: RequestLimits::default(),
+            }],
             ..EnvironmentSpec::default()
         },
     }

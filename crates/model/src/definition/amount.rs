@@ -336,7 +336,7 @@ impl fmt::Display for Count {
 }
 
 /// Digits and nothing else, not even a sign.
-fn digits(text: &str) -> Result<u32, ()> {
+pub(super) fn digits(text: &str) -> Result<u32, ()> {
     if text.is_empty() || text.len() > 9 || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(());
     }

@@ -218,6 +218,7 @@ impl Report<'_> {
             let keys: Vec<&str> = ["strategy", service.strategy.name()].into_iter().chain(key).collect();
             self.in_service(name, if key.is_some() { &keys } else { &keys[..1] }, message);
         }
+        self.limits(name, service);
         if service.schedule.is_some() && service.port.is_some() {
             self.in_service(name, &["schedule"], "a scheduled service cannot have a `port`");
         }
@@ -227,6 +228,30 @@ impl Report<'_> {
         let path = [self.service_path(name), vec!["env".to_owned()]].concat();
         self.variables(&path, &service.env, false);
         self.mounts(name, service);
+    }
+
+    fn limits(&mut self, name: &ServiceName, service: &Service) {
+        if service.limits.is_empty() {
+            return;
+        }
+        for (keys, message) in service.limits.faults() {
+            self.in_service(name, &[&["limits"], keys].concat(), message);
+        }
+        match self.definition.exposed_service() {
+            Some(exposed) if exposed == name => {}
+            _ if service.port.is_none() => {
+                self.in_service(name, &["limits"], "bounds of requests need a `port`");
+            }
+            Some(exposed) => {
+                let message = format!("no requests come here from the edge, which leads to `{exposed}`");
+                self.in_service(name, &["limits"], message);
+            }
+            None => {
+                let message = "no requests come here from the edge: it leads to a service called `web`, or to \
+                               the only one with a `port`";
+                self.in_service(name, &["limits"], message);
+            }
+        }
     }
 
     fn image_of(&mut self, name: &ServiceName, other: &ServiceName) {

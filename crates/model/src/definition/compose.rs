@@ -62,7 +62,8 @@ pub fn compose(definition: &ProjectDefinition, with: &Ingredients<'_>) -> Result
     });
     if let Some(service) = definition.exposed_service() {
         let host = host(&environment, with)?.to_string();
-        spec.routes.push(RouteSpec { host, path: "/".into(), service: service.clone() });
+        let limits = definition.services.get(service).map(|service| service.limits).unwrap_or_default();
+        spec.routes.push(RouteSpec { host, path: "/".into(), service: service.clone(), limits });
     }
     Ok(spec)
 }

@@ -11,6 +11,7 @@ mod compose;
 mod decode;
 mod document;
 mod fault;
+mod limits;
 mod read;
 mod schema;
 mod service;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use amount::{ByteAmount, Count, CpuAmount, Percent, Port, ScalarText, TimeSpan};
 pub use compose::{Ingredients, compose};
+pub use limits::{RequestCount, RequestLimits, RequestRate};
 pub use read::{RepositoryFiles, parse, read};
 pub use schema::schema;
 pub use service::{Build, Replicas, Service, Volume};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::amount::{ByteAmount, Count, CpuAmount, Percent, Port, ScalarText, TimeSpan};
+use super::limits::RequestLimits;
 use super::strategy::Strategy;
 use super::text::{AbsolutePath, CommandLine, NodeName, RelativePath, Schedule, ServiceImage, UrlPath, Zone};
 use crate::name::{VariableName, VolumeName};
@@ -44,6 +45,9 @@ pub struct Service {
     /// Environment variables. `naru env set` overrides them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<VariableName, ScalarText>,
+    /// What one request, and one client, may ask of it at the edge.
+    #[serde(default, skip_serializing_if = "RequestLimits::is_empty")]
+    pub limits: RequestLimits,
     /// How a new revision takes over.
     #[serde(default)]
     pub strategy: Strategy,
@@ -85,6 +89,7 @@ impl Service {
             memory: Self::default_memory(),
             volumes: BTreeMap::new(),
             env: BTreeMap::new(),
+            limits: RequestLimits::default(),
             strategy: Strategy::default(),
             stop: Self::default_stop(),
             start: Self::default_start(),

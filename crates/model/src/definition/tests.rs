@@ -264,6 +264,52 @@ environments: { production: { host: next--shop.example.com } }
     "#);
 }
 
+#[test]
+fn limits_that_cannot_be_kept_are_refused() {
+    insta::assert_snapshot!(refused(
+        "services:
+  web: { build: {}, port: 80, limits: { head: 64Ki, timeout: 2h, rate: { requests: 5, per: 2d } } }
+  api: { image: web, port: 80, limits: { body: 1Mi } }
+  worker: { image: web, limits: { body: 1Mi } }
+"
+    ), @r#"
+    definition.invalid
+    naru.yaml has 5 mistakes
+    line 2: `services.web.limits.head`: 64Ki cannot be kept, expected 1Ki to 32Ki
+    line 2: `services.web.limits.timeout`: 2h is too long, expected at most 1h
+    line 2: `services.web.limits.rate.per`: 2d is too long, expected at most 1d
+    line 3: `services.api.limits`: no requests come here from the edge, which leads to `web`
+    line 4: `services.worker.limits`: bounds of requests need a `port`
+    "#);
+    insta::assert_snapshot!(refused(
+        "services:
+  web: { build: {}, port: 80, limits: { body: 10MB } }
+  api: { image: web, limits: { size: 1Mi } }
+  one: { image: web, limits: { rate: { requests: 0, per: 1m } } }
+  two: { image: web, limits: { rate: { requests: 10 } } }
+  ten: { image: web, limits: 10Mi }
+"
+    ), @r#"
+    definition.invalid
+    naru.yaml has 5 mistakes
+    line 2: `services.web.limits.body`: "10MB" is not a size: a whole number and Ki, Mi, Gi or Ti, such as 512Mi or 1Gi
+    line 3: `services.api.limits.size`: unknown key, expected one of `body`, `head`, `timeout`, `rate`
+    line 4: `services.one.limits.rate.requests`: "0" is not a number of requests from 1 to 1000000
+    line 5: `services.two.limits.rate`: `per` is missing
+    line 6: `services.ten.limits`: found the text "10Mi", expected { body, head, timeout, rate }
+    "#);
+    insta::assert_snapshot!(refused(
+        "services:
+  a: { build: {}, port: 80, limits: { body: 1Mi } }
+  b: { image: a, port: 80 }
+"
+    ), @r#"
+    definition.invalid
+    naru.yaml has a mistake
+    line 2: `services.a.limits`: no requests come here from the edge: it leads to a service called `web`, or to the only one with a `port`
+    "#);
+}
+
 /// A billion values in nine lines.
 fn bomb() -> String {
     let levels = (1..9).map(|level| {

@@ -8,7 +8,7 @@ use super::document::{ClaimSpec, ConfigMap, Labels, Object};
 use super::parse::{Documents, From};
 use super::reader::Reader;
 use super::refuse::Refusals;
-use super::render::{ACCESS, SIZE, STATEMENT, STRATEGY, access};
+use super::render::{ACCESS, LIMITS, SIZE, STATEMENT, STRATEGY, access};
 use super::{routes, value};
 use crate::name::{ServiceName, VolumeName};
 use crate::workload::{EnvironmentSpec, Mount, VolumeAccess, VolumeSpec};
@@ -40,7 +40,7 @@ pub(super) fn assemble(refusals: &mut Refusals, documents: &Documents) -> Enviro
     service_objects(refusals, documents, &spec);
     let mut found = Vec::new();
     for route in &documents.routes {
-        annotations(refusals, &route.file, &route.object.metadata.annotations, &[]);
+        annotations(refusals, &route.file, &route.object.metadata.annotations, &[LIMITS]);
         found.extend(routes::read(refusals, &route.file, &route.object, &spec.services));
     }
     spec.routes = routes::settle(refusals, found);

@@ -77,6 +77,38 @@ fn replicas_edited_by_hand_survive_the_next_push() {
 }
 
 #[test]
+fn bounds_edited_by_hand_survive_the_next_push() {
+    let with = |spec: &mut EnvironmentSpec, json: &str| {
+        spec.routes[0].limits = serde_json::from_str(json).unwrap();
+    };
+    let (file, body) = ("route-shop.example.com.yaml", r#"{"body":"1Mi"}"#);
+    let mut bounded = sample();
+    with(&mut bounded, body);
+    let base = render(&key(), &bounded);
+    let ours = edited(&base, file, "1Mi", "5Mi");
+    let (mut spec, _) = next();
+    with(&mut spec, body);
+    let merged = merge(&base, &ours, &render(&key(), &spec)).unwrap();
+    with(&mut spec, r#"{"body":"5Mi"}"#);
+    assert_eq!(parse(&merged), Ok(canonical(&spec)));
+    // Also where the file says nothing of bounds.
+    let ours = edited(
+        &render(&key(), &sample()),
+        file,
+        "  labels:",
+        "  annotations: {naru.dev/limits: '{\"body\":\"5Mi\"}'}\n  labels:",
+    );
+    let merged = merge(&self::base(), &ours, &next().1).unwrap();
+    assert_eq!(parse(&merged), Ok(canonical(&spec)));
+    with(&mut spec, r#"{"body":"2Mi"}"#);
+    let conflict = merge(&self::base(), &ours, &render(&key(), &spec)).unwrap_err().remove(0);
+    assert_eq!(
+        (conflict.file.as_str(), conflict.path.as_str()),
+        (file, "metadata.annotations.naru.dev/limits")
+    );
+}
+
+#[test]
 fn a_field_changed_on_both_sides_is_a_conflict_with_file_and_field() {
     let ours = edited(&base(), "deployment-web.yaml", "replicas: 2", "replicas: 3");
     let theirs = edited(&base(), "deployment-web.yaml", "replicas: 2", "replicas: 4");

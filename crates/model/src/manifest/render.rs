@@ -23,6 +23,8 @@ use crate::workload::{
 pub(super) const STATEMENT: &str = "naru";
 pub(super) const READY_WITHIN: &str = "naru.dev/ready-within";
 pub(super) const STRATEGY: &str = "naru.dev/strategy";
+/// Of an HTTPRoute: the bounds of its routes, as JSON.
+pub(super) const LIMITS: &str = "naru.dev/limits";
 pub(super) const ACCESS: &str = "naru.dev/access";
 pub(super) const SIZE: &str = "naru.dev/size";
 pub(super) const OF_SERVICE: &str = "naru.dev/service";

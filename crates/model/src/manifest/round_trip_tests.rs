@@ -219,10 +219,17 @@ pub(super) fn spec() -> impl Strategy<Value = EnvironmentSpec> {
                 .filter(|(_, s)| s.template.port.is_some())
                 .map(|(name, _)| name.clone())
                 .collect();
+            let bounds = [
+                "{}",
+                r#"{"body":"10Mi","rate":{"requests":9,"per":"1h","burst":2}}"#,
+                r#"{"timeout":"90s"}"#,
+            ]
+            .map(|json| serde_json::from_str(json).unwrap());
             let route = |host: &str, path: &str| RouteSpec {
                 host: host.to_owned(),
                 path: path.to_owned(),
                 service: listening[(host.len() + path.len()) % listening.len()].clone(),
+                limits: bounds[(host.len() * path.len()) % bounds.len()],
             };
             let routes = if listening.is_empty() {
                 Vec::new()

@@ -1,38 +1,62 @@
-//! Routes ↔ HTTPRoute objects: one object per host, one rule per path.
+//! Routes ↔ HTTPRoute objects: one object per host, one rule per path. Bounds are an annotation of the object and hold
+//! for all its routes, so routes of one host with other bounds are an object of their own.
 
 use std::collections::BTreeMap;
 
+use sha2::Digest as _;
+
 use super::document::{
-    BackendReference, HttpRouteSpec, Metadata, NameReference, Object, PathMatch, RouteMatch, RouteRule,
+    BackendReference, HttpRouteSpec, Labels, Metadata, NameReference, Object, PathMatch, RouteMatch,
+    RouteRule,
 };
 use super::refuse::Refusals;
-use super::render::{GATEWAY, labels, object};
-use super::value;
+use super::render::{GATEWAY, LIMITS, labels, object};
+use super::{text, value};
+use crate::definition::RequestLimits;
 use crate::id::EnvironmentKey;
 use crate::name::ServiceName;
 use crate::workload::{EnvironmentSpec, RouteSpec, ServiceSpec};
 
-/// One object per host.
+/// One object per host and bounds.
 pub(super) fn render(environment: &EnvironmentKey, spec: &EnvironmentSpec) -> Vec<Object<HttpRouteSpec>> {
-    let mut hosts: BTreeMap<&str, Vec<RouteRule>> = BTreeMap::new();
+    let mut hosts: BTreeMap<&str, Vec<(RequestLimits, Vec<RouteRule>)>> = BTreeMap::new();
     for route in &spec.routes {
         let port = spec.services.get(&route.service).and_then(|service| service.template.port).unwrap_or(0);
-        hosts.entry(&route.host).or_default().push(RouteRule {
+        let rule = RouteRule {
             matches: vec![RouteMatch {
                 path: PathMatch { kind: "PathPrefix".to_owned(), value: route.path.clone() },
             }],
             backend_refs: vec![BackendReference { name: route.service.to_string(), port }],
-        });
+        };
+        let objects = hosts.entry(&route.host).or_default();
+        match objects.iter_mut().find(|(limits, _)| *limits == route.limits) {
+            Some((_, rules)) => rules.push(rule),
+            None => objects.push((route.limits, vec![rule])),
+        }
     }
-    hosts.into_iter().map(|(host, rules)| http_route(environment, host, rules)).collect()
+    let named = |(host, objects): (_, Vec<_>)| {
+        let named = objects.into_iter().enumerate();
+        named.map(move |(nth, (limits, rules))| http_route(environment, host, nth, limits, rules))
+    };
+    hosts.into_iter().flat_map(named).collect()
 }
 
-fn http_route(environment: &EnvironmentKey, host: &str, rules: Vec<RouteRule>) -> Object<HttpRouteSpec> {
-    let metadata = Metadata {
-        name: host.to_owned(),
-        labels: labels(environment, "route"),
-        annotations: BTreeMap::new(),
+/// The first object of a host is named as the host, others also by their bounds.
+fn http_route(
+    environment: &EnvironmentKey,
+    host: &str,
+    nth: usize,
+    limits: RequestLimits,
+    rules: Vec<RouteRule>,
+) -> Object<HttpRouteSpec> {
+    let text = serde_json::to_string(&limits).expect("bounds are plain data");
+    let name = match nth {
+        0 => host.to_owned(),
+        _ => format!("{host}-{}", hex::encode(&sha2::Sha256::digest(&text)[..4])),
     };
+    let annotations =
+        if limits.is_empty() { Labels::new() } else { Labels::from([(LIMITS.to_owned(), text)]) };
+    let metadata = Metadata { name, labels: labels(environment, "route"), annotations };
     let spec = HttpRouteSpec {
         parent_refs: vec![NameReference { name: GATEWAY.to_owned() }],
         hostnames: vec![host.to_owned()],
@@ -65,6 +89,7 @@ pub(super) fn read(
             refusals.add(file, &format!("spec.hostnames[{index}]"), why);
         }
     }
+    let limits = limits(refusals, file, &object.metadata.annotations);
     let mut routes = Vec::new();
     for (index, rule) in spec.rules.iter().enumerate() {
         let at = format!("spec.rules[{index}]");
@@ -88,11 +113,35 @@ pub(super) fn read(
                 host: host.clone(),
                 path: path.value.clone(),
                 service: service.clone(),
+                limits,
             };
             routes.extend(spec.hostnames.iter().map(route));
         }
     }
     routes
+}
+
+/// The bounds of an object's routes; none when there is no annotation, or when it was refused.
+fn limits(refusals: &mut Refusals, file: &str, annotations: &Labels) -> RequestLimits {
+    let Some(stated) = annotations.get(LIMITS) else { return RequestLimits::default() };
+    let at = format!("metadata.annotations[{LIMITS}]");
+    let mut json = serde_json::Deserializer::from_str(stated);
+    let read = serde_path_to_error::deserialize::<_, RequestLimits>(&mut json);
+    match read {
+        Ok(limits) => {
+            for (keys, why) in limits.faults() {
+                refusals.add(file, &format!("{at}.{}", keys.join(".")), why);
+            }
+            refusals.check(file, &at, json.end().map_err(|error| text::one_line(&error.to_string())));
+            limits
+        }
+        Err(error) => {
+            let path = error.path().to_string();
+            let at = if path == "." { at } else { format!("{at}.{path}") };
+            refusals.add(file, &at, text::one_line(&error.inner().to_string()));
+            RequestLimits::default()
+        }
+    }
 }
 
 fn backend(

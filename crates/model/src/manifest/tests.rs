@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::definition::Strategy;
+use crate::definition::{RequestLimits, Strategy};
 use crate::id::{ConfigurationVersion, Digest, EnvironmentKey, ImageReference, ReleaseNumber, SecretVersion};
 use crate::workload::{
     EnvironmentSpec, Limits, Mount, Probe, ReleaseCommand, RouteSpec, ServiceSpec, Template, Value,
@@ -69,6 +69,7 @@ pub(super) fn sample() -> EnvironmentSpec {
             host: "shop.example.com".to_owned(),
             path: "/".to_owned(),
             service: "web".parse().unwrap(),
+            limits: RequestLimits::default(),
         }],
         volumes: BTreeMap::from([
             ("uploads".parse().unwrap(), VolumeSpec { access: VolumeAccess::Shared, size_bytes: 1 << 30 }),
@@ -236,6 +237,77 @@ fn what_is_not_in_the_subset_is_refused_by_name() {
         let text = refusals(file, from, to);
         assert!(text.contains(expected), "{file}: {to:?} should say {expected:?}, said\n{text}");
     }
+}
+
+/// The sample's route with this annotation.
+fn bounded(annotation: &str) -> Files {
+    let mut files = rendered();
+    let text = files.get_mut("route-shop.example.com.yaml").unwrap();
+    *text = text.replacen("  labels:", &format!("  annotations: {{{annotation}}}\n  labels:"), 1);
+    files
+}
+
+#[test]
+fn bounds_of_a_route_are_an_annotation_of_its_object() {
+    let json = r#"{"body":"10Mi","rate":{"requests":100,"per":"1m","burst":20}}"#;
+    let mut spec = sample();
+    spec.routes[0].limits = serde_json::from_str(json).unwrap();
+    let files = render(&key(), &spec);
+    let route = &files["route-shop.example.com.yaml"];
+    assert!(route.contains(&format!("naru.dev/limits: {json:?}\n")), "{route}");
+    assert_eq!(parse_of(&key(), &files), Ok(canonical(&spec)));
+    assert_eq!(parse_of(&key(), &bounded(&format!("naru.dev/limits: '{json}'"))), Ok(canonical(&spec)));
+    // Nothing else is rendered differently: no replica starts because of it.
+    let mut without = rendered();
+    without.insert("route-shop.example.com.yaml".to_owned(), route.clone());
+    assert_eq!(files, without);
+}
+
+#[test]
+fn routes_of_one_host_with_other_bounds_are_an_object_of_their_own() {
+    let mut spec = sample();
+    let upload = RouteSpec {
+        path: "/upload".to_owned(),
+        limits: serde_json::from_str(r#"{"body":"1Gi"}"#).unwrap(),
+        ..spec.routes[0].clone()
+    };
+    spec.routes.push(upload);
+    let files = render(&key(), &spec);
+    assert_eq!(files.keys().filter(|name| name.starts_with("route-shop.example.com")).count(), 2);
+    assert_eq!(parse_of(&key(), &files), Ok(canonical(&spec)));
+}
+
+#[test]
+fn bounds_that_cannot_be_kept_are_refused() {
+    let refused = |json: &str| shown(&bounded(&format!("naru.dev/limits: '{json}'")));
+    let whole = refused("plenty") + "\n" + &refused(r#"{"body":"1Mi"} {}"#);
+    insta::assert_snapshot!(whole, @r#"
+    `metadata.annotations[naru.dev/limits]` of `route-shop.example.com.yaml` cannot be honoured: expected value at line 1 column 1
+    `metadata.annotations[naru.dev/limits]` of `route-shop.example.com.yaml` cannot be honoured: trailing characters at line 1 column 16
+    "#);
+    let fields = [
+        r#"{"body":"10MB"}"#,
+        r#"{"size":"10Mi"}"#,
+        r#"{"head":"64Ki","timeout":"2h"}"#,
+        r#"{"rate":{"requests":"0","per":"1m"}}"#,
+        r#"{"rate":{"requests":5}}"#,
+        r#"{"rate":{"requests":5,"per":"3d"}}"#,
+    ];
+    insta::assert_snapshot!(fields.map(refused).join("\n"), @r#"
+    `metadata.annotations[naru.dev/limits].body` of `route-shop.example.com.yaml` cannot be honoured: "10MB" is not a size: a whole number and Ki, Mi, Gi or Ti, such as 512Mi or 1Gi at line 1 column 15
+    `metadata.annotations[naru.dev/limits].size` of `route-shop.example.com.yaml` cannot be honoured: unknown field `size`, expected one of `body`, `head`, `timeout`, `rate` at line 1 column 7
+    `metadata.annotations[naru.dev/limits].head` of `route-shop.example.com.yaml` cannot be honoured: 64Ki cannot be kept, expected 1Ki to 32Ki
+    `metadata.annotations[naru.dev/limits].timeout` of `route-shop.example.com.yaml` cannot be honoured: 2h is too long, expected at most 1h
+    `metadata.annotations[naru.dev/limits].rate.requests` of `route-shop.example.com.yaml` cannot be honoured: "0" is not a number of requests from 1 to 1000000 at line 1 column 23
+    `metadata.annotations[naru.dev/limits].rate` of `route-shop.example.com.yaml` cannot be honoured: missing field `per` at line 1 column 22
+    `metadata.annotations[naru.dev/limits].rate.per` of `route-shop.example.com.yaml` cannot be honoured: 3d is too long, expected at most 1d
+    "#);
+    let elsewhere = refusals(
+        "deployment-web.yaml",
+        "naru.dev/ready-within: ",
+        "naru.dev/limits: '{}'\n    naru.dev/ready-within: ",
+    );
+    assert!(elsewhere.contains("this annotation is not known here"), "{elsewhere}");
 }
 
 #[test]

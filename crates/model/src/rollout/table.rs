@@ -6,7 +6,7 @@ use super::replicas::Replicas;
 use super::{ReplicaKey, Situation, Wanted};
 use crate::definition::Stickiness;
 use crate::name::ServiceName;
-use crate::route::{Backend, Route, RouteLimits, RouteMode, RouteTable, Sticky, preview_of};
+use crate::route::{Backend, Route, RouteMode, RouteTable, Sticky, preview_of};
 use crate::workload::RouteSpec;
 
 /// Where the requests of a service go during a move. A service without one stays with the old revision.
@@ -117,7 +117,7 @@ fn route(
         mode: if comes { RouteMode::Hold } else { RouteMode::Serve },
         backends,
         sticky,
-        limits: RouteLimits::default(),
+        limits: asked.limits.into(),
     }
 }
 

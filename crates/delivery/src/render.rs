@@ -15,7 +15,6 @@ use naru_source::deploy::Message;
 use naru_store::intent::{FOLLOWING, Intent, IntentKind, Restored};
 use naru_store::lease::Lease;
 use naru_store::release::Release;
-use naru_store::revision::Revision;
 use naru_store::{Look, StoreError};
 
 use crate::repository::Change;
@@ -147,6 +146,7 @@ async fn deploy(
         configuration: spec.configuration,
         // A person who deploys wants the folder back that a person removed; a branch that moves on does not.
         recreate: !is_render && author(intent).is_some(),
+        intent: Some(intent.id),
     };
     let files = render(key, &spec);
     let change = Change::Render(&files);
@@ -225,21 +225,20 @@ async fn roll_back(
     let spec = cx.repositories.spec(key, &revision.commit).await?;
     refuse_taken_hosts(cx, key, &spec).await?;
     let subject = format!("Return {} to revision {to}", key.environment);
-    // After a crash the commit may be there already: it is not what was left.
-    let is_own = |revision: &Revision| {
-        revision.message == subject && revision.created_at.as_second() >= intent.created_at.as_second()
-    };
-    let newest = cx.store.revisions(key, 2).await?.into_iter().find(|revision| !is_own(revision));
-    let left = newest.filter(|newest| newest.number != to);
+    let newest = cx.store.revisions(key, 2).await?;
     let message = Message {
         subject,
         author: author(intent),
         release: revision.release,
         configuration: revision.configuration,
         recreate: true,
+        intent: Some(intent.id),
     };
     let change = Change::Return(&revision.commit);
     let commit = cx.store.guard(lease, Box::pin(cx.repositories.commit(key, &change, &message))).await??;
+    // After a crash the commit may have been there already: it is not what was left. Without one nothing was left.
+    let left = commit.as_ref().and_then(|commit| newest.into_iter().find(|one| one.commit != *commit));
+    let left = left.filter(|left| left.number != to);
     let restored = Restored {
         configuration: spec.configuration,
         secrets: secrets_of(&spec),

@@ -4,6 +4,7 @@
 use naru_model::{CommitId, ConfigurationVersion, EnvironmentName, ReleaseNumber, RevisionNumber, Timestamp};
 
 use super::objects::unexpected;
+use super::write::LastOfNaru;
 use super::{DeployError, DeployRepository, Result, trailer};
 use crate::git::{Git, GitError};
 
@@ -44,6 +45,8 @@ const FORMAT: [&str; 8] = [
     "%(trailers:key=Naru-Render,valueonly,separator=%x2C)",
 ];
 
+const INTENT: &str = "%(trailers:key=Naru-Intent,valueonly,separator=%x2C)";
+
 impl DeployRepository {
     /// Every revision of an environment, oldest first. Empty when its folder was never there.
     ///
@@ -71,20 +74,22 @@ impl DeployRepository {
             .ok_or_else(|| DeployError::NoFolder { environment: environment.clone(), commit: commit.clone() })
     }
 
-    /// Naru's last commit for the environment on the line that leads to `head`, and the render it names.
+    /// Naru's last commit for the environment on the line that leads to `head`, with the render and the intent it names.
     pub(super) async fn last_of_naru(
         &self,
-        head: &CommitId,
+        head: Option<&CommitId>,
         environment: &EnvironmentName,
-    ) -> Result<Option<(CommitId, Option<CommitId>)>> {
+    ) -> Result<Option<LastOfNaru>> {
+        let Some(head) = head else { return Ok(None) };
         let naru = format!("--grep=^{}: {environment}$", trailer::ENVIRONMENT);
-        let format = format!("--format=%H {}", FORMAT[7]);
+        let format = format!("--format=%H,{},{INTENT}", FORMAT[7]);
         let arguments = ["log", "--first-parent", "--max-count=1", &naru, &format, head.as_str(), "--"];
         let answer = self.git.read(&arguments).await?;
         let answer = String::from_utf8_lossy(&answer);
-        let Some((commit, render)) = answer.trim_end_matches('\n').split_once(' ') else { return Ok(None) };
+        let fields: Vec<&str> = answer.trim_end_matches('\n').split(',').collect();
+        let [commit, render, intent] = fields[..] else { return Ok(None) };
         let commit = commit.parse().map_err(|_| unexpected("log", &answer))?;
-        Ok(Some((commit, render.parse().ok())))
+        Ok(Some(LastOfNaru { commit, render: render.parse().ok(), intent: intent.parse().ok() }))
     }
 }
 

@@ -46,6 +46,7 @@ struct OfNaru {
     render: Files,
     /// Names `render`, as a commit of its own does in git.
     render_id: CommitId,
+    intent: Option<i64>,
 }
 
 impl InMemory {
@@ -124,6 +125,9 @@ impl InMemory {
         let mut repositories = self.lock();
         let commits = commits(&mut repositories, &key.project)?;
         expect_head(commits, expected)?;
+        if let Some(done) = done_before(commits, &key.environment, message) {
+            return Ok(done);
+        }
         let ours = commits.last().and_then(|head| head.folders.get(&key.environment).cloned());
         let base = base(commits, &key.environment);
         if ours.is_none() && base.is_some() && !message.recreate {
@@ -159,6 +163,9 @@ impl InMemory {
         let mut repositories = self.lock();
         let commits = commits(&mut repositories, &key.project)?;
         expect_head(commits, expected)?;
+        if let Some(done) = done_before(commits, environment, message) {
+            return Ok(done);
+        }
         let no_folder = || DeployError::NoFolder { environment: environment.clone(), commit: to.clone() };
         let revision = revisions(commits, environment).into_iter().find(|one| one.commit == *to);
         let revision = revision.ok_or_else(no_folder)?;
@@ -193,6 +200,19 @@ fn expect_head(commits: &[Commit], expected: Option<&CommitId>) -> Result<()> {
     Err(DeployError::Stale { expected: expected.cloned(), found: found.cloned() })
 }
 
+/// The commit that fulfilled the same intent before.
+fn done_before(commits: &[Commit], environment: &EnvironmentName, message: &Message) -> Option<Committed> {
+    let is_naru =
+        |commit: &&Commit| commit.naru.as_ref().is_some_and(|naru| naru.environment == *environment);
+    let last = commits.iter().rev().find(is_naru)?;
+    if message.intent.is_none() || last.naru.as_ref().is_none_or(|naru| naru.intent != message.intent) {
+        return None;
+    }
+    let changed = revisions(commits, environment).iter().any(|one| one.commit == last.id);
+    let head = if changed { last } else { commits.last()? };
+    Some(Committed { head: head.id.clone(), changed })
+}
+
 /// What Naru rendered last for the environment.
 fn base(commits: &[Commit], environment: &EnvironmentName) -> Option<Files> {
     let mut renders = commits.iter().rev().filter_map(|commit| commit.naru.as_ref());
@@ -218,6 +238,7 @@ fn commit(
         release: message.release,
         configuration: message.configuration,
         render_id: id_of(&format!("render {key} {}", commits.len())),
+        intent: message.intent,
         render,
     };
     append(commits, folders, Some(naru), message.author.as_deref().unwrap_or(NARU), &message.subject, now)

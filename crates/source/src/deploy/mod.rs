@@ -132,6 +132,7 @@ mod trailer {
     pub(super) const REVISION: &str = "Naru-Revision";
     pub(super) const RENDER: &str = "Naru-Render";
     pub(super) const SECRET: &str = "Naru-Secret";
+    pub(super) const INTENT: &str = "Naru-Intent";
 }
 
 /// The subject of a commit that renders a release, for people.

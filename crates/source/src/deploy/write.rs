@@ -26,15 +26,24 @@ pub struct Message {
     pub configuration: ConfigurationVersion,
     /// Whether a folder that a person removed is made again.
     pub recreate: bool,
+    /// The intent that it fulfils: while Naru's last commit names it, it is not made again.
+    pub intent: Option<i64>,
 }
 
 /// What became of a render.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
-    /// Where the branch is now.
+    /// Where the branch is now; the commit itself when the intent was fulfilled before.
     pub head: CommitId,
     /// Whether the environment's folder changed, and with it the revision.
     pub changed: bool,
+}
+
+/// What Naru's last commit for an environment says.
+pub(super) struct LastOfNaru {
+    pub(super) commit: CommitId,
+    pub(super) render: Option<CommitId>,
+    pub(super) intent: Option<i64>,
 }
 
 /// What is about to be committed.
@@ -61,10 +70,14 @@ impl DeployRepository {
         expected: Option<&CommitId>,
     ) -> Result<Committed> {
         let from = self.expect_head(expected).await?;
+        let last = self.last_of_naru(from.main.as_ref(), environment).await?;
+        if let Some(done) = self.done_before(&from, last.as_ref(), message, environment).await? {
+            return Ok(done);
+        }
         let (ours, base) = match &from.main {
             Some(head) => tokio::try_join!(
                 self.read_environment(head, environment),
-                self.base(&from, head, environment)
+                self.base(&from, last.as_ref(), environment)
             )?,
             None => (None, None),
         };
@@ -101,6 +114,10 @@ impl DeployRepository {
         let from = self.expect_head(expected).await?;
         let no_folder = || DeployError::NoFolder { environment: environment.clone(), commit: commit.clone() };
         let Some(head) = &from.main else { return Err(no_folder()) };
+        let last = self.last_of_naru(Some(head), environment).await?;
+        if let Some(done) = self.done_before(&from, last.as_ref(), message, environment).await? {
+            return Ok(done);
+        }
         let revision = self.revision_at(head, environment, commit).await?;
         let files = self.read_environment(commit, environment).await?.ok_or_else(no_folder)?;
         let spec = manifest::parse_of(&self.key(environment), &files).map_err(DeployError::Refused)?;
@@ -110,7 +127,7 @@ impl DeployRepository {
             .unwrap_or_else(|| files.clone());
         let ours = self.read_environment(head, environment).await;
         let changed = !matches!(ours, Ok(Some(ours)) if ours == files);
-        if !changed && self.base(&from, head, environment).await?.as_ref() == Some(&render) {
+        if !changed && self.base(&from, last.as_ref(), environment).await?.as_ref() == Some(&render) {
             return Ok(Committed { head: head.clone(), changed: false });
         }
         let next = Next { environment, from: &from, files: &files, render: &render, spec, message };
@@ -127,15 +144,35 @@ impl DeployRepository {
         Ok(references)
     }
 
+    /// The commit that fulfilled the same intent before a crash hid it from the caller.
+    async fn done_before(
+        &self,
+        from: &References,
+        last: Option<&LastOfNaru>,
+        message: &Message,
+        environment: &EnvironmentName,
+    ) -> Result<Option<Committed>> {
+        let (Some(head), Some(last)) = (&from.main, last) else { return Ok(None) };
+        if message.intent.is_none() || message.intent != last.intent {
+            return Ok(None);
+        }
+        match self.revision_at(head, environment, &last.commit).await {
+            Ok(revision) => Ok(Some(Committed { head: revision.commit, changed: true })),
+            // It changed the render alone.
+            Err(DeployError::NoFolder { .. }) => Ok(Some(Committed { head: head.clone(), changed: false })),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What Naru rendered last, as the branch tells it; or else as its own reference does.
     async fn base(
         &self,
         from: &References,
-        head: &CommitId,
+        last: Option<&LastOfNaru>,
         environment: &EnvironmentName,
     ) -> Result<Option<Files>> {
-        if let Some((commit, render)) = self.last_of_naru(head, environment).await? {
-            return self.render_of(&commit, render.as_ref(), environment).await;
+        if let Some(last) = last {
+            return self.render_of(&last.commit, last.render.as_ref(), environment).await;
         }
         match from.render(environment) {
             Some(kept) => read_render(&self.git, kept, environment).await.map(Some),
@@ -229,6 +266,9 @@ fn commit_message(next: &Next<'_>, render: &CommitId, revision: RevisionNumber) 
     line(trailer::CONFIGURATION, &next.message.configuration);
     line(trailer::REVISION, &revision);
     line(trailer::RENDER, render);
+    if let Some(intent) = next.message.intent {
+        line(trailer::INTENT, &intent);
+    }
     for (name, version) in secrets(&next.spec) {
         line(trailer::SECRET, &format!("{name} {version}"));
     }

@@ -87,6 +87,7 @@ fn message(release: u32) -> Message {
         release: Some(ReleaseNumber(release)),
         configuration: ConfigurationVersion(release),
         recreate: false,
+        intent: None,
     }
 }
 

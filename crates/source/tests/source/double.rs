@@ -54,6 +54,7 @@ fn message(release: u32, recreate: bool) -> Message {
         release: Some(ReleaseNumber(release)),
         configuration: ConfigurationVersion(release),
         recreate,
+        intent: None,
     }
 }
 
@@ -121,6 +122,7 @@ async fn story(side: &Side) -> Vec<String> {
     let mut teller = Teller::default();
     let key = EnvironmentKey { project: "shop".parse().unwrap(), environment: production() };
     let staging = EnvironmentKey { environment: "staging".parse().unwrap(), ..key.clone() };
+    let preview = EnvironmentKey { environment: "preview".parse().unwrap(), ..key.clone() };
     let files = |release, level| render(&spec(release, level));
     let by_hand = |files: Files, from: &str, to: &str| -> Files {
         files.into_iter().map(|(name, text)| (name, text.replace(from, to))).collect()
@@ -148,6 +150,19 @@ async fn story(side: &Side) -> Vec<String> {
     for to in [0, 2, 2] {
         let back = all.rollback_to(&key, &revisions[to], &message(1, true), head().await.as_ref()).await;
         teller.committed("back", back);
+    }
+    // An intent is fulfilled once, also when a person pushed before it was asked again; another one is another commit.
+    for (what, intent, level) in [("intent", 7, "warn"), ("again", 7, "info"), ("next intent", 8, "info")] {
+        let asked = Message { intent: Some(intent), ..message(3, false) };
+        let made = commit(all, &key, &files(3, level), &asked).await;
+        teller.committed(what, made);
+    }
+    for level in ["info", "debug"] {
+        let asked = Message { intent: Some(9), ..message(1, true) };
+        let back = all.rollback_to(&key, &revisions[0], &asked, head().await.as_ref()).await;
+        teller.committed("back for an intent", back);
+        let theirs = by_hand(files(1, level), "production", "preview");
+        side.push(&preview, Some(theirs), "Not of this environment").await;
     }
     let other =
         all.commit_render(&staging, &files(3, "info"), &message(3, false), head().await.as_ref()).await;
@@ -185,5 +200,7 @@ async fn memory_tells_the_same_story_as_git() {
     memory.create(&project);
     let of_git = story(&Side::Git(git, data)).await;
     assert!(of_git.len() > 20, "{of_git:#?}");
+    let twice: Vec<_> = of_git.iter().filter(|line| line.starts_with("back for an intent")).collect();
+    assert!(twice[0].ends_with("true") && twice[0] == twice[1], "{twice:?}");
     assert_eq!(story(&Side::Memory(memory)).await, of_git);
 }

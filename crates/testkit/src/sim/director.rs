@@ -1,10 +1,10 @@
 //! Who goes on next, when time passes, what happens meanwhile: all drawn from the seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use naru_model::{EnvironmentKey, RevisionNumber, Timestamp};
+use naru_model::{CommitId, EnvironmentKey, RevisionNumber, Timestamp};
 use naru_store::{Store, StoreError};
 
 use super::mistake::Mistake;
@@ -33,9 +33,16 @@ pub(super) struct Director {
     next_start: Option<Timestamp>,
     next_end: Option<Timestamp>,
     under_way: BTreeMap<(EnvironmentKey, String), Timestamp>,
-    targets: BTreeMap<EnvironmentKey, Option<RevisionNumber>>,
+    targets: BTreeMap<EnvironmentKey, Aimed>,
     calm: bool,
     turns: u32,
+}
+
+/// What an environment was aimed at when somebody last looked, and what was in quarantine then.
+#[derive(Default)]
+struct Aimed {
+    target: Option<RevisionNumber>,
+    bad: BTreeSet<CommitId>,
 }
 
 impl Director {
@@ -285,15 +292,19 @@ impl Director {
     async fn look_at_targets(&mut self, keys: &[EnvironmentKey]) {
         for key in keys {
             let Some(row) = self.store.environment(key).await.expect("the store answers") else { continue };
-            let before = self.targets.insert(key.clone(), row.target);
-            let Some(target) = row.target.filter(|_| before != Some(row.target) && row.target != row.serving)
+            let revisions = self.store.revisions(key, 1000).await.expect("the store answers");
+            let commit =
+                |number| revisions.iter().find(|one| one.number == number).map(|one| one.commit.clone());
+            let bad = self.store.quarantined(key).await.expect("the store answers");
+            let bad: BTreeSet<_> = bad.iter().filter_map(|bad| commit(bad.revision)).collect();
+            let last = self.targets.insert(key.clone(), Aimed { target: row.target, bad: bad.clone() });
+            let last = last.unwrap_or_default();
+            let Some(target) = row.target.filter(|_| last.target != row.target && row.target != row.serving)
             else {
                 continue;
             };
-            let revisions = self.store.revisions(key, 1000).await.expect("the store answers");
-            let quarantined = self.store.quarantined(key).await.expect("the store answers");
-            let commit = |number| revisions.iter().find(|one| one.number == number).map(|one| &one.commit);
-            if quarantined.iter().any(|bad| commit(bad.revision) == commit(target)) {
+            // What was good when it was aimed at may be left a moment later.
+            if commit(target).is_some_and(|commit| bad.contains(&commit) && last.bad.contains(&commit)) {
                 self.stage.broken(format!("{key}: revision {target} is in quarantine and aimed at again"));
             }
         }

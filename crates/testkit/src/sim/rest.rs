@@ -1,12 +1,13 @@
 //! What must be true once everything rests: what serves is what was wanted last, and nothing else is there.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use naru_engine::Engine as _;
 use naru_model::manifest;
 use naru_model::rollout::{ReplicaState, Status};
 use naru_model::workload::EnvironmentSpec;
-use naru_model::{EnvironmentKey, ReleaseNumber};
+use naru_model::{EnvironmentKey, ReleaseNumber, Timestamp};
 use naru_store::environment::{Environment, EnvironmentStatus};
 use naru_store::intent::{Intent, IntentKind, IntentState};
 use naru_store::revision::Revision;
@@ -137,8 +138,7 @@ fn check_intent(
     if let Some(refused) = refused {
         stage.broken(format!("{key}: {:?} was refused without a reason", refused.kind));
     }
-    let Some(last) = last_taken(intents, revisions) else { return };
-    let is_so = match &last.kind {
+    let is_so = |last: &Intent| match &last.kind {
         IntentKind::Deploy { release } => newest.release == Some(*release),
         IntentKind::Rollback { revision } => {
             let to = revisions.iter().find(|one| one.number == *revision);
@@ -146,33 +146,50 @@ fn check_intent(
         }
         IntentKind::Render => newest.configuration == row.configuration,
     };
-    if !is_so {
+    let last = last_taken(intents, revisions, stage.wall.jumped_since(Timestamp::UNIX_EPOCH));
+    if !last.is_empty() && !last.iter().any(|last| is_so(last)) {
+        let asked: Vec<_> = last.iter().map(|last| &last.kind).collect();
         stage.broken(format!(
-            "{key}: {:?} was asked for last, but the newest revision is {} of release {:?} with configuration {}",
-            last.kind, newest.number, newest.release, newest.configuration
+            "{key}: {asked:?} was asked for last, but the newest revision is {} of release {:?} with configuration {}",
+            newest.number, newest.release, newest.configuration
         ));
     }
 }
 
-/// The intent that was taken last: the newest, unless a rollback that waited at the same time was taken after it.
-fn last_taken<'a>(intents: &'a [Intent], revisions: &[Revision]) -> Option<&'a Intent> {
-    let number = |intent: &Intent| {
+/// The intent that was taken last: the newest, or a rollback that waited at the same time and was taken after it. Both
+/// when the newest changed nothing and times do not tell.
+fn last_taken<'a>(intents: &'a [Intent], revisions: &[Revision], clock_was_set: bool) -> Vec<&'a Intent> {
+    let made = |intent: &Intent| {
         let commit = intent.commit.as_ref()?;
-        revisions.iter().find(|revision| revision.commit == *commit).map(|revision| revision.number)
+        revisions.iter().find(|revision| revision.commit == *commit)
     };
-    let newest = intents.iter().rev().find(|intent| intent.state == IntentState::Done)?;
-    let Some(of_newest) = number(newest) else { return Some(newest) };
+    let Some(newest) = intents.iter().rev().find(|intent| intent.state == IntentState::Done) else {
+        return Vec::new();
+    };
     let rollbacks = intents.iter().filter(|intent| matches!(intent.kind, IntentKind::Rollback { .. }));
-    rollbacks
-        .filter(|rollback| number(rollback) > Some(of_newest))
-        .max_by_key(|one| number(one))
-        .or(Some(newest))
+    let last_rollback = rollbacks
+        .filter_map(|rollback| Some((made(rollback)?, rollback)))
+        .max_by_key(|(revision, _)| revision.number);
+    match (made(newest), last_rollback) {
+        (Some(of_newest), Some((revision, rollback))) if revision.number > of_newest.number => vec![rollback],
+        // Git keeps whole seconds.
+        (None, Some((revision, rollback)))
+            if clock_was_set || revision.created_at + Duration::from_secs(1) > newest.created_at =>
+        {
+            vec![newest, rollback]
+        }
+        _ => vec![newest],
+    }
 }
 
 /// How good the release is that serves.
 async fn quality(director: &Director, key: &EnvironmentKey) -> Option<Quality> {
     let serving = director.store.environment(key).await.expect("the store answers")?.serving?;
     let revision = director.store.revision(key, serving).await.expect("the store answers")?;
+    let deploy = &director.stage.deploy;
+    let spec = naru_source::deploy::DeployRepositories::read_spec(deploy, key, &revision.commit).await;
+    // Where a person removed the folder nothing runs, and a bad release does no harm.
+    spec.ok().flatten()?;
     let project = director.people.projects.iter().find(|project| project.name == key.project)?;
     project.releases.get(&revision.release?).copied()
 }

@@ -359,6 +359,7 @@ async fn a_concurrent_commit_is_not_lost() {
         release: None,
         configuration: naru_model::ConfigurationVersion(0),
         recreate: false,
+        intent: None,
     };
     let refused = repository.commit_render(&key.environment, &files, &message, stale.as_ref()).await;
     assert!(matches!(refused, Err(naru_source::deploy::DeployError::Stale { .. })), "{refused:?}");

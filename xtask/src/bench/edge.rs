@@ -205,9 +205,10 @@ fn cpu(side: &Side) -> Result<Duration> {
 
 /// The edge of the data folder.
 fn edge_processes(folders: &Folders) -> Result<Vec<u32>> {
-    let data = folders.data().display().to_string();
+    let data = folders.data();
     let is_edge = |process: &&process::Process| {
-        process.words.get(1).is_some_and(|word| word == "edge") && process.words.contains(&data)
+        process.words.get(1).is_some_and(|word| word == "edge")
+            && process.words.iter().any(|word| Path::new(word) == data)
     };
     let found: Vec<u32> = process::all()?.iter().filter(is_edge).map(|process| process.id).collect();
     ensure!(found.len() == 1, "there are {} edges", found.len());

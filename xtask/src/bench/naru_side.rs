@@ -131,8 +131,7 @@ impl<'a> NaruSide<'a> {
             ("clone, build, push the image", time(&run, "finished_at")?),
             ("release", time(&release, "created_at")?),
             ("render and commit", time(&revision, "created_at")?),
-            ("start, probe, switch", time(&revision, "switched_at")?),
-            ("visible", served),
+            ("start, probe, switch, until visible", served),
         ];
         let mut phases = vec![("(git push, overlapping)".to_owned(), pushed)];
         let mut before = began;

@@ -235,7 +235,8 @@ impl Store {
     }
 
     /// Records how an environment is. Refused as stale when something else is wanted by now. Writing what is there
-    /// already changes nothing and rings nobody.
+    /// already changes nothing and rings nobody. A further try that failed rings nobody either: whoever is rung looks
+    /// again at once, and the wait between tries would be none.
     pub async fn set_status(
         &self,
         key: &EnvironmentKey,
@@ -243,19 +244,19 @@ impl Store {
         status: &EnvironmentStatus,
     ) -> Result<()> {
         let text = to_json(status);
-        let same: Option<i64> = sqlx::query_scalar(
-            "SELECT 1 FROM environment WHERE project = $1 AND name = $2 AND generation = $3
-               AND status_generation = $3 AND status = $4",
+        let before: Option<String> = sqlx::query_scalar(
+            "SELECT status FROM environment WHERE project = $1 AND name = $2 AND generation = $3
+               AND status_generation = $3",
         )
         .bind(key.project.as_str())
         .bind(key.environment.as_str())
         .bind(signed(generation))
-        .bind(&text)
         .fetch_optional(self.reader())
         .await?;
-        if same.is_some() {
+        if before.as_ref() == Some(&text) {
             return Ok(());
         }
+        let was_tried = before.is_some_and(|before| is_retrying(serde_json::from_str(&before).ok().as_ref()));
         let mut write = self.write("environment.status").await?;
         let done = sqlx::query(
             "UPDATE environment SET status = $4, status_generation = $3, status_at = $5
@@ -271,9 +272,15 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::Stale(OVERTAKEN));
         }
-        write.ring(environments_changed(&key.project));
+        if !(was_tried && is_retrying(Some(status))) {
+            write.ring(environments_changed(&key.project));
+        }
         write.commit().await
     }
+}
+
+fn is_retrying(status: Option<&EnvironmentStatus>) -> bool {
+    matches!(status, Some(EnvironmentStatus::Retrying { .. }))
 }
 
 impl Write<'_> {

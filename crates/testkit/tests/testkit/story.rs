@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use naru_engine::fake::Behaviour;
+use naru_engine::fake::{Behaviour, Manners};
 use naru_model::effect::Unobserved;
 use naru_model::{EnvironmentKey, ProjectName, ReleaseNumber, RevisionNumber};
 use naru_source::deploy::Message;
+use naru_store::Topic;
 use naru_store::environment::EnvironmentStatus;
 use naru_store::intent::IntentKind;
 use naru_store::revision::Outcome;
@@ -68,6 +69,28 @@ async fn a_release_becomes_a_revision_and_serves() {
     assert_eq!(rig.serving(&key).await, Some(RevisionNumber(2)));
     assert_eq!(replicas(&world, &key), ["web-2-0", "web-2-1"]);
     assert_eq!(world.fake.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_try_in_vain_wakes_nobody_so_that_the_next_one_waits() {
+    let world = World::default();
+    let (rig, project, key) = start(&world).await;
+    rig.release(&project, WEB, "one").await;
+    rig.settle(MINUTE).await;
+    let look = || naru_delivery::reconcile::reconcile(&rig.delivery, &key);
+    let mut changes = rig.store.changes();
+    world.fake.set_manners(Manners { unreachable: true, ..Manners::default() });
+    look().await.unwrap();
+    assert!(changes.has_rung(&[Topic::Environments]), "that the engine is gone is news");
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        waits.push(look().await.unwrap());
+    }
+    assert!(!changes.has_rung(&[Topic::Environments]), "that it is still gone is not");
+    assert_eq!(waits.last(), Some(&Duration::from_secs(15)), "{waits:?}");
+    world.fake.set_manners(Manners::default());
+    look().await.unwrap();
+    assert!(changes.has_rung(&[Topic::Environments]));
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ service: { build: {}, port: 8080 }
 ";
 
 /// Visitors for a while: 1,000 requests per second, by the weights in force. Those of `failing` are all failed.
-async fn visit(rig: &Rig, key: &EnvironmentKey, so_long: Duration, failing: Option<u32>) {
+pub(crate) async fn visit(rig: &Rig, key: &EnvironmentKey, so_long: Duration, failing: Option<u32>) {
     let fake = rig.world.fake.clone();
     rig.go_on(so_long, |passed| {
         let Some(table) = fake.table(key) else { return };

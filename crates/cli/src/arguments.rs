@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use naru_model::authorise::Permission;
 use naru_model::{
     BranchName, EnvironmentName, ProjectName, ReleaseNumber, RevisionNumber, RunNumber, SecretName,
-    ServiceName, VariableName,
+    ServiceName, Timestamp, VariableName,
 };
 
 /// The whole command line.
@@ -159,6 +159,17 @@ The settings are those of the environment it goes to. A release that is in quara
     /// Certificates that visitors with TLS are shown.
     #[command(subcommand)]
     Certificate(Certificate),
+    /// Shows visitors a page instead of the service, which keeps running.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  naru maintenance on -p shop --until 2h --message 'We are moving the database.'
+  naru maintenance status -p shop
+  naru maintenance off -p shop
+
+Deliveries go on underneath. It ends when it is switched off, not by itself."
+    )]
+    Maintenance(Maintenance),
     /// How far the newest change is: trigger → run → image → release → rollout → live.
     #[command(after_help = "Examples:
   naru status -p shop
@@ -393,6 +404,39 @@ fn hsts(text: &str) -> Result<Hsts, String> {
         },
     };
     seconds.map(|s| Hsts(Some(s))).ok_or_else(|| "expected seconds, days as 180d, or off".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Maintenance {
+    /// Switches it on, or changes what visitors are told.
+    On {
+        #[command(flatten)]
+        place: InEnvironment,
+        /// What visitors are told, as text.
+        #[arg(long, value_name = "TEXT")]
+        message: Option<String>,
+        /// When the service is expected back: a time as 2026-11-21T15:00:00Z, or from now on as 30m, 2h or 1d.
+        #[arg(long, value_name = "TIME", value_parser = until)]
+        until: Option<Until>,
+    },
+    /// Switches it off.
+    Off(InEnvironment),
+    /// Says whether it is on, since when, and what visitors are told.
+    Status(InEnvironment),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    At(Timestamp),
+    In(Duration),
+}
+
+fn until(text: &str) -> Result<Until, String> {
+    let at = || text.parse::<Timestamp>().map(Until::At);
+    duration(text)
+        .map(Until::In)
+        .or_else(|_| at())
+        .map_err(|_| "expected a time as 2026-11-21T15:00:00Z, or from now on as 30m, 2h or 1d".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ mod account;
 mod certificate;
 mod delivery;
 mod log;
+pub(crate) mod maintenance;
 mod project;
 mod receipt;
 mod rollout;
@@ -55,6 +56,7 @@ async fn dispatch(command: Command, screen: &mut Screen) -> Result<u8> {
         Command::Env(command) => setting::env(command, screen).await,
         Command::Secret(command) => setting::secret(command, screen).await,
         Command::Certificate(command) => certificate::certificate(command, screen).await,
+        Command::Maintenance(command) => maintenance::maintenance(command, screen).await,
         Command::Logs(arguments) => log::services(arguments, screen).await,
         Command::Open(arguments) => status::open(arguments, screen).await,
         Command::Completions(arguments) => {

@@ -2,6 +2,7 @@
 
 use naru_model::api::{Crossing, Landing, LandingName, LandingState};
 
+use crate::commands::maintenance::line as maintenance_line;
 use crate::screen::{Screen, Tone};
 
 fn word(name: LandingName) -> &'static str {
@@ -55,6 +56,10 @@ pub(crate) fn draw(screen: &mut Screen, crossing: &Crossing) {
             [&landing.reference, &landing.detail].into_iter().flatten().map(String::as_str).collect();
         screen
             .line(format!("  {:<8} {state} {time:<26} {}", word(landing.name), about.join(": ")).trim_end());
+    }
+    if let Some(maintenance) = &crossing.maintenance {
+        screen.line("");
+        screen.line(format!("  {}", maintenance_line(screen, maintenance)));
     }
     if let Some(problem) = &crossing.problem {
         screen.line("");

@@ -4,6 +4,8 @@
 mod certificate;
 #[path = "cli/document.rs"]
 mod document;
+#[path = "cli/maintenance.rs"]
+mod maintenance;
 #[path = "cli/output.rs"]
 mod output;
 #[path = "cli/world.rs"]

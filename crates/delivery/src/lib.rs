@@ -5,6 +5,7 @@
 //! How images come to be is the pipeline's business; what the next action of a rollout is, `naru_model::rollout`'s.
 
 pub mod inputs;
+mod maintenance;
 pub mod receipt;
 pub mod reconcile;
 pub mod render;

@@ -20,7 +20,7 @@ use naru_store::revision::{Outcome, Rollout};
 
 use futures::StreamExt;
 
-use crate::{Context, receipt, turn};
+use crate::{Context, maintenance, receipt, turn};
 
 /// When to look again at an environment that waits for a person.
 const BLOCKED: Duration = Duration::from_secs(30);
@@ -38,7 +38,14 @@ pub async fn reconcile(cx: &Context, key: &EnvironmentKey) -> Result<Duration, S
         Holder::Nobody => None,
         Holder::Another => return Ok(turn::ELSEWHERE),
     };
-    let (status, look_again) = match pass(cx, &environment, lease.as_ref()).await {
+    let passed = match pass(cx, &environment, lease.as_ref()).await {
+        Err(PassError::Step(error)) => match maintenance::tell(cx, &environment, lease.as_ref()).await {
+            Ok(()) | Err(PassError::Step(_)) => Err(PassError::Step(error)),
+            Err(other) => Err(other),
+        },
+        passed => passed,
+    };
+    let (status, look_again) = match passed {
         Err(PassError::NeedsLease) => {
             // What was seen may have been changed by another until now: look again as the only one who acts.
             let lease = cx.store.lease(&turn).await?;
@@ -62,7 +69,7 @@ pub async fn reconcile(cx: &Context, key: &EnvironmentKey) -> Result<Duration, S
 }
 
 /// Why a pass ended early.
-enum PassError {
+pub(crate) enum PassError {
     /// Something is to be done outside the store.
     NeedsLease,
     Step(StepError),
@@ -159,6 +166,7 @@ async fn situation(cx: &Context, environment: &Environment) -> Result<Option<Sit
             seen,
             job: None,
             traffic,
+            maintenance: None,
             now: cx.store.now(),
         }));
     };
@@ -200,6 +208,7 @@ async fn situation(cx: &Context, environment: &Environment) -> Result<Option<Sit
         seen,
         job: jobs.into_iter().next(),
         traffic,
+        maintenance: cx.store.maintenance(key).await?.map(|on| on.told),
         now: cx.store.now(),
     }))
 }

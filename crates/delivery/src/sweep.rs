@@ -58,7 +58,7 @@ async fn remove_files(
 async fn remove_orphans(cx: &Context, keys: &BTreeSet<EnvironmentKey>) -> Result<(), StepError> {
     for (key, generation) in cx.traffic.tables().await? {
         if !keys.contains(&key) {
-            let table = RouteTable { environment: key, routes: Vec::new() };
+            let table = RouteTable { environment: key, routes: Vec::new(), maintenance: None };
             cx.traffic.publish(&table, Generation(generation.0 + 1)).await?;
         }
     }

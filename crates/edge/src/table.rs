@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use naru_model::maintenance::is_message;
 use naru_model::route::{Route, RouteTable, Sticky};
 
 /// Routes in one table.
@@ -36,6 +37,9 @@ pub enum TableError {
         /// Who has it, as `project/environment`.
         environment: String,
     },
+    /// What visitors are to be told cannot be shown to them.
+    #[error("the message about the maintenance is too long or has control characters")]
+    Message,
     /// More routes or backends than a table holds.
     #[error("{0} {1}; at most {2} fit")]
     TooMany(usize, &'static str, usize),
@@ -48,6 +52,10 @@ pub enum TableError {
 pub fn check(table: &RouteTable) -> Result<(), TableError> {
     if table.routes.len() > ROUTES_MAX {
         return Err(TableError::TooMany(table.routes.len(), "routes", ROUTES_MAX));
+    }
+    let message = table.maintenance.as_ref().and_then(|maintenance| maintenance.message.as_deref());
+    if message.is_some_and(|text| !is_message(text)) {
+        return Err(TableError::Message);
     }
     let mut places = BTreeSet::new();
     for route in &table.routes {

@@ -12,6 +12,7 @@ pub mod effect;
 pub mod fuzz;
 pub mod id;
 pub mod job;
+pub mod maintenance;
 pub mod manifest;
 pub mod name;
 pub mod pipeline;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Digest, EnvironmentKey, Generation, RevisionNumber};
+use crate::maintenance::Maintenance;
 use crate::name::ServiceName;
 use crate::rollout::ReplicaKey;
 use crate::time::Timestamp;
@@ -16,6 +17,9 @@ pub struct RouteTable {
     pub environment: EnvironmentKey,
     /// The routes; an empty list takes the environment off the edge.
     pub routes: Vec<Route>,
+    /// Visitors of all its routes get a page that says this, instead of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
 }
 
 impl RouteTable {

@@ -14,6 +14,7 @@ pub mod image_keep;
 pub mod intent;
 pub mod lease;
 pub mod log;
+pub mod maintenance;
 pub mod project;
 pub mod receipt;
 pub mod release;

@@ -9,6 +9,7 @@ pub(crate) mod event;
 pub(crate) mod instance;
 pub(crate) mod intent;
 pub(crate) mod log;
+pub(crate) mod maintenance;
 pub(crate) mod project;
 pub(crate) mod receipt;
 pub(crate) mod release;

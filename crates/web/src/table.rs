@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use crate::Cx;
 use crate::access::{Access, Rule, guard};
 use crate::routes::{
-    account, certificate, crossing, environment, event, instance, intent, log, project, receipt, release,
-    rollout, run, setting, trigger,
+    account, certificate, crossing, environment, event, instance, intent, log, maintenance, project, receipt,
+    release, rollout, run, setting, trigger,
 };
 
 /// One row: what is asked for, and the handlers of one path and method.
@@ -98,6 +98,9 @@ fn table() -> Vec<Entry> {
         project(Read, routes!(log::service_logs)),
         project(Read, routes!(setting::show_configuration)),
         project(Deploy, routes!(setting::change_configuration)).audited("configuration.change"),
+        project(Read, routes!(maintenance::show)),
+        project(Deploy, routes!(maintenance::begin)).audited("maintenance.begin"),
+        project(Deploy, routes!(maintenance::end)).audited("maintenance.end"),
         project(Read, routes!(certificate::show_transport)),
         project(Deploy, routes!(certificate::set_transport)).audited("transport.set"),
         project(Read, routes!(setting::list_secrets)),

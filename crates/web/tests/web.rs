@@ -6,6 +6,8 @@ mod access;
 mod certificate;
 #[path = "web/document.rs"]
 mod document;
+#[path = "web/maintenance.rs"]
+mod maintenance;
 #[path = "web/project.rs"]
 mod project;
 #[path = "web/rollout.rs"]

@@ -103,8 +103,11 @@ impl World {
             sticky: None,
             limits: RouteLimits::default(),
         };
-        let table =
-            RouteTable { environment: self.environment.clone(), routes: hosts.iter().map(route).collect() };
+        let table = RouteTable {
+            environment: self.environment.clone(),
+            routes: hosts.iter().map(route).collect(),
+            maintenance: None,
+        };
         let generation = Generation(u64::from(revision.0));
         self.edge.client().publish(&table, generation).await.unwrap();
     }

@@ -173,6 +173,9 @@ fn show_environment(screen: &mut Screen, environment: &api::Environment) {
         ("follows branch", environment.branch.as_ref().map(ToString::to_string)),
         ("address", (!environment.urls.is_empty()).then(|| environment.urls.join(" "))),
     ]);
+    if let Some(maintenance) = &environment.maintenance {
+        screen.line(super::maintenance::line(screen, maintenance));
+    }
     if let Some(problem) = &environment.problem {
         screen.line("");
         screen.problem(problem);

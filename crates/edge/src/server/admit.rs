@@ -66,6 +66,10 @@ impl Edge {
         loop {
             let routing = self.routing.load();
             let entry = routing.find(asked.host, asked.path).ok_or(Failure::NoRoute)?;
+            if entry.maintenance.is_some() {
+                record.on_route(entry);
+                return Err(Failure::Maintenance);
+            }
             if std::mem::take(&mut new)
                 && let Err(failure) = self.keep_within(entry, asked)
             {

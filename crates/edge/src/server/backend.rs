@@ -33,7 +33,7 @@ pub(super) struct Backend {
     named_in: AtomicU64,
     /// Since when no index names it.
     left_at: Mutex<Option<Instant>>,
-    /// Its WebSockets are to go away.
+    /// Its WebSockets and streams of events are to go away.
     leaving: watch::Sender<bool>,
     /// One pool per worker: a connection stays on the thread that drives it, and its lock is never contended.
     pools: Box<[Mutex<Vec<Idle>>]>,
@@ -63,11 +63,15 @@ impl Backend {
         self.in_flight.load(Ordering::SeqCst)
     }
 
+    /// The index of this version names it. One that comes back stays from now on, not from the next look.
     pub(super) fn named_in(&self, version: u64) {
         self.named_in.store(version, Ordering::Relaxed);
+        *self.left_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.leaving.send_if_modified(|leaving| std::mem::replace(leaving, false));
     }
 
-    /// Looks whether the index in force names it; `farewell` after none did, its WebSockets are to go away.
+    /// Looks whether the index in force names it; `farewell` after none did, its WebSockets and streams of
+    /// events are to go away.
     pub(super) fn take_leave(&self, version: u64, farewell: Duration) {
         let mut left_at = self.left_at.lock().unwrap_or_else(PoisonError::into_inner);
         if self.named_in.load(Ordering::Relaxed) == version {
@@ -79,7 +83,7 @@ impl Backend {
         self.leaving.send_if_modified(|before| std::mem::replace(before, leaving) != leaving);
     }
 
-    /// Waits until its WebSockets are to go away.
+    /// Waits until its WebSockets and streams of events are to go away.
     pub(super) async fn leaving(&self) {
         // The sender lives as long as this.
         let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use super::backend::{InFlight, Sender};
+use super::events::EventStream;
 use super::record::Record;
 use super::wire::Signals;
 use crate::Limits;
@@ -201,6 +202,8 @@ enum Source {
 
 struct FromReplica {
     inner: Incoming,
+    /// When it is a stream of events.
+    events: Option<Box<EventStream>>,
     ended: bool,
     idle: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -221,9 +224,15 @@ impl ReplyBody {
         Self { source: Source::Page((!text.is_empty()).then_some(text)), record: Some(record), signals }
     }
 
-    pub(super) fn replica(inner: Incoming, lease: Lease, record: Record, signals: Arc<Signals>) -> Self {
+    pub(super) fn replica(
+        inner: Incoming,
+        events: Option<Box<EventStream>>,
+        lease: Lease,
+        record: Record,
+        signals: Arc<Signals>,
+    ) -> Self {
         let idle = lease.limits.response_body_idle;
-        let from = FromReplica { inner, ended: false, idle, timer: None, lease };
+        let from = FromReplica { inner, events, ended: false, idle, timer: None, lease };
         Self { source: Source::Replica(Box::new(from)), record: Some(record), signals }
     }
 
@@ -275,12 +284,21 @@ impl Body for ReplyBody {
 
 impl FromReplica {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.events.as_mut().is_some_and(|events| events.poll_over(cx)) {
+            // The replica has more to say: its connection is of no use any more.
+            self.lease.sender = None;
+            self.ended = true;
+            return Poll::Ready(None);
+        }
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(timer) = &mut self.timer {
                     timer.as_mut().reset(Instant::now() + self.idle);
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(match &mut self.events {
+                    Some(events) => frame.map_data(|piece| events.pass(piece)),
+                    None => frame,
+                })))
             }
             Poll::Ready(Some(Err(error))) => {
                 self.lease.in_flight.backend().health.failed(&self.lease.limits);

@@ -4,8 +4,11 @@ use askama::Template;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
+use naru_model::Timestamp;
 
 use super::head::Refusal;
+use super::notice::Notice;
+use super::words::{Words, words};
 
 /// Why no replica's answer reaches the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(super) enum Failure {
     Nonsense,
     /// 503: the route has no replica.
     NoReplica,
+    /// 503: the environment is closed for maintenance.
+    Maintenance,
     /// 503: too many requests wait on the held route.
     HoldFull,
     /// 503: the route stayed held.
@@ -64,7 +69,7 @@ enum Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Language {
+pub(super) enum Language {
     English,
     Korean,
 }
@@ -76,6 +81,9 @@ struct Page<'a> {
     status: u16,
     title: &'a str,
     sentence: &'a str,
+    message: Option<&'a str>,
+    until_label: &'static str,
+    until: Option<String>,
     service_label: &'static str,
     service: Option<&'a str>,
     request_label: &'static str,
@@ -83,13 +91,20 @@ struct Page<'a> {
     code: &'static str,
 }
 
+/// What a page says besides the failure.
+pub(super) struct About<'a> {
+    pub(super) service: Option<&'a str>,
+    pub(super) request_id: &'a str,
+    /// While its environment is closed for maintenance.
+    pub(super) maintenance: Option<Notice<'a>>,
+}
+
 /// Renders a failure.
-pub(super) fn render(
-    failure: Failure,
-    manner: &Manner,
-    service: Option<&str>,
-    request_id: &str,
-) -> Response<Bytes> {
+pub(super) fn render(failure: Failure, manner: &Manner, about: &About<'_>) -> Response<Bytes> {
+    let About { service, request_id, .. } = *about;
+    let notice = about.maintenance.as_ref().filter(|_| failure == Failure::Maintenance);
+    let message = notice.and_then(|notice| notice.message);
+    let until = notice.and_then(|notice| notice.until);
     let language = language(manner.language.as_ref());
     let format = format(manner.accept.as_ref());
     let words = words(failure, language);
@@ -100,6 +115,9 @@ pub(super) fn render(
             status: status.as_u16(),
             title: words.title,
             sentence: words.sentence,
+            message,
+            until_label: if language == Language::Korean { "예정" } else { "Expected back" },
+            until: until.map(|until| until.strftime("%Y-%m-%d %H:%M UTC").to_string()),
             service_label: if language == Language::Korean { "서비스" } else { "Service" },
             service,
             request_label: if language == Language::Korean { "요청" } else { "Request" },
@@ -108,18 +126,14 @@ pub(super) fn render(
         }
         .render()
         .unwrap_or_default(),
-        Format::Json => serde_json::json!({
-            "code": failure.code(),
-            "summary": format!("{}: {}", words.title, words.sentence),
-            "service": service,
-            "request_id": request_id,
-        })
-        .to_string(),
+        Format::Json => json(failure, &words, about, message, until),
         Format::Plain => format!(
-            "{} {}\n{}\n{}request: {request_id}\ncode: {}\n",
+            "{} {}\n{}\n{}{}{}request: {request_id}\ncode: {}\n",
             status.as_u16(),
             words.title,
             words.sentence,
+            message.map(|text| format!("{text}\n")).unwrap_or_default(),
+            until.map(|until| format!("expected back: {until}\n")).unwrap_or_default(),
             service.map(|name| format!("service: {name}\n")).unwrap_or_default(),
             failure.code(),
         ),
@@ -135,7 +149,7 @@ pub(super) fn render(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("accept, accept-language"));
-    if let Some(after) = failure.retry_after() {
+    if let Some(after) = failure.retry_after().or_else(|| notice.and_then(Notice::retry_after)) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(after));
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -146,6 +160,29 @@ pub(super) fn render(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// `message` and `until` are there only when they were given.
+fn json(
+    failure: Failure,
+    words: &Words,
+    about: &About<'_>,
+    message: Option<&str>,
+    until: Option<Timestamp>,
+) -> String {
+    let mut body = serde_json::json!({
+        "code": failure.code(),
+        "summary": format!("{}: {}", words.title, words.sentence),
+        "service": about.service,
+        "request_id": about.request_id,
+    });
+    let given = [("message", message.map(str::to_owned)), ("until", until.map(|until| until.to_string()))];
+    for (key, text) in given {
+        if let Some(text) = text {
+            body[key] = text.into();
+        }
+    }
+    body.to_string()
 }
 
 impl Failure {
@@ -159,7 +196,9 @@ impl Failure {
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Unreachable | Self::BrokeOff | Self::Nonsense => StatusCode::BAD_GATEWAY,
-            Self::NoReplica | Self::HoldFull | Self::HoldOver => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoReplica | Self::Maintenance | Self::HoldFull | Self::HoldOver => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -178,6 +217,7 @@ impl Failure {
             Self::BrokeOff => "edge.broke-off",
             Self::Nonsense => "edge.nonsense",
             Self::NoReplica => "edge.no-replica",
+            Self::Maintenance => "edge.maintenance",
             Self::HoldFull => "edge.hold-full",
             Self::HoldOver => "edge.hold-over",
             Self::TooSlow => "edge.too-slow",
@@ -201,83 +241,6 @@ impl Failure {
             Self::Refused(_) | Self::HeadTooLarge | Self::BodyStalled | Self::BodyBroken | Self::BodyTooLarge
         )
     }
-}
-
-struct Words {
-    title: &'static str,
-    sentence: &'static str,
-}
-
-fn words(failure: Failure, language: Language) -> Words {
-    let (english, korean) = match failure {
-        Failure::Refused(Refusal::Malformed(what)) => {
-            (("Bad request", what), ("잘못된 요청", "요청의 형식이 올바르지 않아요."))
-        }
-        Failure::Refused(Refusal::Method) => (
-            ("Method not allowed", "This method is not carried here."),
-            ("허용되지 않는 메서드", "이 메서드는 전달하지 않아요."),
-        ),
-        Failure::HeadTooLarge => (
-            ("Request head too large", "The headers of this request are larger than what is accepted."),
-            ("너무 큰 요청 머리", "요청 헤더가 허용된 크기보다 커요."),
-        ),
-        Failure::BodyStalled => (
-            ("Request timed out", "The rest of the request did not arrive in time."),
-            ("요청 시간 초과", "요청의 나머지가 제때 도착하지 않았어요."),
-        ),
-        Failure::BodyBroken => (
-            ("Bad request", "The body of the request broke off."),
-            ("잘못된 요청", "요청 본문이 중간에 끊겼어요."),
-        ),
-        Failure::BodyTooLarge => (
-            ("Request too large", "The body of this request is larger than what is accepted here."),
-            ("너무 큰 요청", "요청 본문이 여기에서 허용된 크기보다 커요."),
-        ),
-        Failure::TooOften(_) => (
-            ("Too many requests", "You have sent many requests in a short time. Please wait a little."),
-            ("요청이 너무 많음", "짧은 시간에 많은 요청을 보냈어요. 잠시 기다려 주세요."),
-        ),
-        Failure::NoRoute => (
-            ("Nothing here", "No service answers at this address."),
-            ("찾을 수 없음", "이 주소에서 응답하는 서비스가 없어요."),
-        ),
-        Failure::Unreachable => (
-            ("Service unreachable", "The service did not accept the connection. It may be restarting."),
-            ("연결할 수 없는 서비스", "서비스가 연결을 받지 않았어요. 다시 시작하는 중일 수 있어요."),
-        ),
-        Failure::BrokeOff => (
-            ("Service broke off", "The service closed the connection before it answered."),
-            ("끊긴 연결", "서비스가 응답하기 전에 연결을 끊었어요."),
-        ),
-        Failure::Nonsense => (
-            ("Unusable answer", "The service answered with something that is not HTTP."),
-            ("사용할 수 없는 응답", "서비스의 응답이 HTTP 형식이 아니에요."),
-        ),
-        Failure::NoReplica => (
-            (
-                "No replica is ready",
-                "The service has no running replica right now. It may be back in a moment.",
-            ),
-            ("준비된 복제본 없음", "지금 실행 중인 복제본이 없어요. 곧 다시 열릴 수 있어요."),
-        ),
-        Failure::HoldFull => (
-            ("Too many requests are waiting", "The service is being replaced, and its queue is full."),
-            ("대기 중인 요청이 많음", "서비스를 교체하는 중인데 대기열이 가득 찼어요."),
-        ),
-        Failure::HoldOver => (
-            (
-                "Still being replaced",
-                "The service is being replaced, and it took longer than requests can wait.",
-            ),
-            ("아직 교체 중", "서비스 교체가 요청이 기다릴 수 있는 시간보다 오래 걸리고 있어요."),
-        ),
-        Failure::TooSlow => (
-            ("No answer in time", "The service did not answer in time."),
-            ("응답 시간 초과", "서비스가 제때 응답하지 않았어요."),
-        ),
-    };
-    let (title, sentence) = if language == Language::Korean { korean } else { english };
-    Words { title, sentence }
 }
 
 /// The first of the two languages in the client's order of preference; English when neither is named.
@@ -328,6 +291,8 @@ fn preference(list: &str, matches: impl Fn(&str) -> bool) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use naru_model::maintenance::Maintenance;
+
     use super::*;
 
     fn manner(accept: &'static str, language: &'static str) -> Manner {
@@ -335,6 +300,10 @@ mod tests {
             accept: Some(HeaderValue::from_static(accept)),
             language: Some(HeaderValue::from_static(language)),
         }
+    }
+
+    fn about(service: Option<&str>) -> About<'_> {
+        About { service, request_id: "id-1", maintenance: None }
     }
 
     #[test]
@@ -354,24 +323,58 @@ mod tests {
 
     #[test]
     fn a_page_says_which_service_and_escapes_it() {
-        let response = render(Failure::HoldOver, &manner("text/html", "ko"), Some("web<script>"), "0190-id");
+        let response = render(Failure::HoldOver, &manner("text/html", "ko"), &about(Some("web<script>")));
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["retry-after"], "5");
         let text = std::str::from_utf8(response.body()).unwrap();
-        assert!(text.contains("아직 교체 중") && text.contains("0190-id") && text.contains("lang=\"ko\""));
+        assert!(text.contains("아직 교체 중") && text.contains("id-1") && text.contains("lang=\"ko\""));
         assert!(!text.contains("web<script>"), "{text}");
     }
 
     #[test]
     fn json_and_plain() {
-        let response = render(Failure::TooSlow, &manner("application/json", "en"), Some("web"), "id-1");
+        let response = render(Failure::TooSlow, &manner("application/json", "en"), &about(Some("web")));
         insta::assert_snapshot!(std::str::from_utf8(response.body()).unwrap(), @r#"{"code":"edge.too-slow","summary":"No answer in time: The service did not answer in time.","service":"web","request_id":"id-1"}"#);
-        let response = render(Failure::NoRoute, &Manner::default(), None, "id-1");
+        let response = render(Failure::NoRoute, &Manner::default(), &about(None));
         insta::assert_snapshot!(std::str::from_utf8(response.body()).unwrap(), @r"
         404 Nothing here
         No service answers at this address.
         request: id-1
         code: edge.no-route
         ");
+    }
+
+    #[test]
+    fn maintenance_is_told_in_both_languages_and_its_message_is_text() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let told = Maintenance {
+            message: Some("<script>alert(1)</script> & \"more\"\n서버 이전".to_owned()),
+            until: Some("2026-11-21T14:30:00Z".parse().unwrap()),
+        };
+        let render = |accept, language, at: Timestamp| {
+            let about = About { maintenance: Some(Notice::at(at, &told)), ..about(Some("web")) };
+            render(Failure::Maintenance, &manner(accept, language), &about)
+        };
+        for (language, words) in [("en", ["Under maintenance", "Expected back"]), ("ko", ["점검 중", "예정"])]
+        {
+            let response = render("text/html", language, now);
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()["retry-after"], "9000");
+            let text = std::str::from_utf8(response.body()).unwrap();
+            assert!(words.iter().all(|word| text.contains(word)), "{text}");
+            assert!(text.contains("2026-11-21 14:30 UTC") && text.contains("서버 이전"), "{text}");
+            assert!(text.contains("alert(1)") && !text.contains("<script>"), "{text}");
+        }
+        let json = render("application/json", "en", now);
+        let json: serde_json::Value = serde_json::from_slice(json.body()).unwrap();
+        assert_eq!(
+            (&json["code"], &json["until"]),
+            (&"edge.maintenance".into(), &"2026-11-21T14:30:00Z".into())
+        );
+        assert_eq!(json["message"].as_str(), told.message.as_deref());
+        // The time has come, and it is still on: nothing is promised any more.
+        let late = render("text/html", "en", "2026-11-21T14:30:00Z".parse().unwrap());
+        assert!(!late.headers().contains_key("retry-after"));
+        assert!(!std::str::from_utf8(late.body()).unwrap().contains("14:30"));
     }
 }

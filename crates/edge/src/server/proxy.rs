@@ -17,8 +17,10 @@ use super::Edge;
 use super::admit::Asked;
 use super::backend::{Backend, Sender};
 use super::body::{Lease, ReplyBody, RequestBody, StreamedBody, Upload};
+use super::events::EventStream;
 use super::head::{self, Origin, X_REQUEST_ID};
-use super::page::{self, Failure, Manner};
+use super::notice::Notice;
+use super::page::{self, About, Failure, Manner};
 use super::record::Record;
 use super::routing::{Ticket, Tried};
 use super::sticky::Place;
@@ -67,8 +69,13 @@ fn failed(
     is_head: bool,
 ) -> Response<ReplyBody> {
     let request_id = record.request_id.to_str().unwrap_or_default();
-    let rendered = page::render(failure, manner, record.service(), request_id);
+    let about = About { service: record.service(), request_id, maintenance: notice(client, &record) };
+    let rendered = page::render(failure, manner, &about);
     with_text(client, rendered, record, is_head)
+}
+
+fn notice<'a>(client: &Client, record: &'a Record) -> Option<Notice<'a>> {
+    record.maintenance().map(|told| Notice::at(client.edge.clock.now(), told))
 }
 
 /// An answer that the edge words itself.
@@ -413,6 +420,8 @@ impl Carried {
             return failed(client, Failure::Nonsense, &Manner::default(), record, false);
         }
         let (head, body) = response.into_parts();
-        Response::from_parts(head, ReplyBody::replica(body, lease, record, Arc::clone(&client.signals)))
+        let events = EventStream::of(&head.headers, &body, &client.edge, lease.in_flight.backend());
+        let signals = Arc::clone(&client.signals);
+        Response::from_parts(head, ReplyBody::replica(body, events, lease, record, signals))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Method, Uri};
+use naru_model::maintenance::Maintenance;
 use naru_model::route::RouteLimits;
 
 use super::Edge;
@@ -92,6 +93,11 @@ impl Record {
     /// The bounds of the route that was found.
     pub(super) fn bounds(&self) -> RouteLimits {
         self.route.as_ref().map(|(entry, _)| entry.bounds).unwrap_or_default()
+    }
+
+    /// What visitors of the route that was found are told instead of being served.
+    pub(super) fn maintenance(&self) -> Option<&Maintenance> {
+        self.route.as_ref().and_then(|(entry, _)| entry.maintenance.as_deref())
     }
 
     pub(super) fn service(&self) -> Option<&str> {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
+use naru_model::maintenance::Maintenance;
 use naru_model::route::{RouteLimits, RouteMode, Sticky};
 use naru_model::{EnvironmentKey, RevisionNumber};
 
@@ -34,6 +35,8 @@ pub(super) struct Entry {
     pub(super) mode: RouteMode,
     pub(super) sticky: Option<Sticky>,
     pub(super) bounds: RouteLimits,
+    /// What visitors are told instead of being served.
+    pub(super) maintenance: Option<Arc<Maintenance>>,
     /// Tells the route from others, from table to table.
     pub(super) id: u64,
     pub(super) choices: Box<[Choice]>,
@@ -81,6 +84,7 @@ pub(super) struct EntryParts {
     pub(super) mode: RouteMode,
     pub(super) sticky: Option<Sticky>,
     pub(super) bounds: RouteLimits,
+    pub(super) maintenance: Option<Arc<Maintenance>>,
     pub(super) id: u64,
     pub(super) choices: Box<[Choice]>,
     pub(super) figures: Arc<Figures>,
@@ -116,7 +120,18 @@ fn covers(prefix: &str, path: &str) -> bool {
 
 impl Entry {
     pub(super) fn new(parts: EntryParts) -> Self {
-        let EntryParts { environment, path, service, mode, sticky, bounds, id, choices, figures } = parts;
+        let EntryParts {
+            environment,
+            path,
+            service,
+            mode,
+            sticky,
+            bounds,
+            maintenance,
+            id,
+            choices,
+            figures,
+        } = parts;
         let total_weight = choices.iter().map(|choice| u64::from(choice.weight)).sum();
         let even = choices.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         let shares = if even && sticky.is_none() { Box::default() } else { shares(&choices) };
@@ -128,6 +143,7 @@ impl Entry {
             mode,
             sticky,
             bounds,
+            maintenance,
             id,
             choices,
             figures,
@@ -309,6 +325,7 @@ mod tests {
             mode: RouteMode::Serve,
             sticky,
             bounds: RouteLimits::default(),
+            maintenance: None,
             id: 0,
             choices: choices.collect(),
             figures: Arc::default(),

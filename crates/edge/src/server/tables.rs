@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use naru_model::maintenance::Maintenance;
 use naru_model::rollout::ReplicaKey;
 use naru_model::route::{
     AppliedTable, InFlight, LatencyBucket, RevisionFigures, Route, RouteTable, TrafficSeen,
@@ -153,8 +154,9 @@ impl Tables {
         self.version = version;
         let applied = std::mem::take(&mut self.applied);
         for (environment, table) in &applied {
+            let maintenance = table.table.maintenance.clone().map(Arc::new);
             for route in &table.table.routes {
-                let entry = self.entry(environment, route, workers);
+                let entry = self.entry(environment, route, maintenance.clone(), workers);
                 routing.hosts.entry(route.host.as_str().into()).or_default().push(Arc::new(entry));
             }
         }
@@ -166,7 +168,13 @@ impl Tables {
         routing
     }
 
-    fn entry(&mut self, environment: &EnvironmentKey, route: &Route, workers: usize) -> Entry {
+    fn entry(
+        &mut self,
+        environment: &EnvironmentKey,
+        route: &Route,
+        maintenance: Option<Arc<Maintenance>>,
+        workers: usize,
+    ) -> Entry {
         let choices = route
             .backends
             .iter()
@@ -184,6 +192,7 @@ impl Tables {
             mode: route.mode,
             sticky: route.sticky.clone(),
             bounds: route.limits,
+            maintenance,
             id: id_of(environment, route),
             choices,
             figures: self.figures(environment, route, None),

@@ -68,8 +68,8 @@ pub(super) fn switch(
     answer
 }
 
-/// Ends when a WebSocket is to be closed. They do not all end at once: their clients come back at once, too.
-fn farewell(edge: Arc<Edge>, backend: &Arc<Backend>) -> Farewell {
+/// Ends when a WebSocket or a stream of events is to be closed. They do not all end at once: their clients come back at once, too.
+pub(super) fn farewell(edge: Arc<Edge>, backend: &Arc<Backend>) -> Farewell {
     let backend = Arc::clone(backend);
     Box::pin(async move {
         tokio::select! {
@@ -82,7 +82,7 @@ fn farewell(edge: Arc<Edge>, backend: &Arc<Backend>) -> Farewell {
     })
 }
 
-type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Bytes that came from the client, and from the replica.
 async fn copy(client: Upgraded, replica: Upgraded, leave: Option<Farewell>, idle: Duration) -> (u64, u64) {

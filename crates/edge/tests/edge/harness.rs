@@ -118,7 +118,7 @@ pub(crate) fn environment(name: &str) -> EnvironmentKey {
 }
 
 pub(crate) fn table(name: &str, routes: Vec<Route>) -> RouteTable {
-    RouteTable { environment: environment(name), routes }
+    RouteTable { environment: environment(name), routes, maintenance: None }
 }
 
 pub(crate) fn key(revision: u32, index: u32) -> ReplicaKey {

@@ -1,18 +1,23 @@
 //! What has to leave a replica or the edge: told in time, in its own words, and let finish.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::routing::any;
 use futures::{SinkExt as _, StreamExt as _};
+use http_body_util::BodyExt as _;
 use naru_edge::Limits;
 use tokio::net::TcpStream;
+use tokio::sync::{Mutex, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Said;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::{Fixture, Replica, SOON, single, until};
+use crate::tls_harness::{Http2, get};
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -130,10 +135,10 @@ async fn websockets_leave_a_replica_that_left_the_table() {
 #[tokio::test]
 async fn answers_of_a_draining_edge_give_their_connection_back() {
     let fixture = Fixture::start().await;
-    let go = std::sync::Arc::new(tokio::sync::Notify::new());
-    let waits = std::sync::Arc::clone(&go);
+    let go = Arc::new(tokio::sync::Notify::new());
+    let waits = Arc::clone(&go);
     let router = Router::new().fallback(move || {
-        let go = std::sync::Arc::clone(&waits);
+        let go = Arc::clone(&waits);
         async move {
             go.notified().await;
             "done"
@@ -156,4 +161,94 @@ async fn answers_of_a_draining_edge_give_their_connection_back() {
     };
     let (in_time, ()) = tokio::join!(fixture.edge.drain(SOON), finishing);
     assert!(in_time);
+}
+
+/// Answers with what the test sends, piece by piece, as this kind of content.
+async fn streaming(kind: &'static str) -> (Replica, mpsc::UnboundedSender<&'static str>) {
+    let (sender, receiver) = mpsc::unbounded_channel::<&'static str>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    let router = Router::new().fallback(move || {
+        let receiver = Arc::clone(&receiver);
+        async move {
+            let pieces = futures::stream::unfold(receiver, |receiver| async move {
+                let piece = receiver.lock().await.recv().await?;
+                Some((Ok::<_, std::io::Error>(Bytes::from(piece)), receiver))
+            });
+            ([("content-type", kind)], Body::from_stream(pieces))
+        }
+    });
+    (Replica::start(router).await, sender)
+}
+
+fn hasty() -> Limits {
+    Limits {
+        farewell: Duration::from_millis(200),
+        farewell_spread: Duration::ZERO,
+        probe: Duration::from_millis(20),
+        ..Limits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_events_ends_between_two_of_them_when_its_replica_leaves() {
+    let fixture = Fixture::with(hasty()).await;
+    let (old, events) = streaming("text/event-stream; charset=utf-8").await;
+    let new = Replica::named("new").await;
+    fixture.publish(1, single("shop.test", &old)).await;
+    let mut wire = fixture.connect().await;
+    wire.write(b"GET /events HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    events.send("data: 1\n\ndata: 2, first half").unwrap();
+    wire.until("first half").await;
+    fixture.publish(2, single("shop.test", &new)).await;
+    // It is due by now, and it waits for the end of the event.
+    let quiet = tokio::time::timeout(Duration::from_millis(600), wire.more_whenever()).await;
+    assert!(quiet.is_err(), "{:?}", String::from_utf8_lossy(&wire.buffer));
+    assert_eq!(fixture.in_flight().await, 1);
+    events.send(", second half\n\ndata: 3\n\n").unwrap();
+    let rest = wire.until("\r\n0\r\n\r\n").await;
+    assert!(rest.contains(", second half\n\n") && !rest.contains("data: 3"), "{rest}");
+    fixture.until_in_flight(0).await;
+    // The connection is whole: the client comes back on it, and elsewhere.
+    wire.write(b"GET /events HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    assert_eq!(wire.answer().await.text(), "new");
+    assert_eq!(old.count(), 1);
+}
+
+#[tokio::test]
+async fn a_quiet_stream_of_events_ends_at_once_and_by_http2_with_the_end_of_the_stream() {
+    let fixture = Fixture::with(hasty()).await;
+    let (old, events) = streaming("text/event-stream").await;
+    let new = Replica::named("new").await;
+    fixture.publish(1, single("shop.test", &old)).await;
+    let connection = Http2::plain(fixture.edge.address()).await;
+    let (head, mut body) = connection.begin(get("http://shop.test/events")).await.unwrap().into_parts();
+    assert_eq!(head.status, 200);
+    events.send("data: 1\n\n").unwrap();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, "data: 1\n\n");
+    fixture.publish(2, single("shop.test", &new)).await;
+    let rest = tokio::time::timeout(SOON * 3, body.collect()).await.expect("it stayed open");
+    assert!(rest.expect("it was reset").to_bytes().is_empty());
+    assert_eq!(connection.get("http://shop.test/events").await.body(), "new");
+    fixture.until_in_flight(0).await;
+}
+
+#[tokio::test]
+async fn streams_of_anything_else_stay_to_their_end() {
+    let fixture = Fixture::with(hasty()).await;
+    let (old, pieces) = streaming("application/x-ndjson").await;
+    let new = Replica::named("new").await;
+    fixture.publish(1, single("shop.test", &old)).await;
+    let mut wire = fixture.connect().await;
+    wire.write(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    pieces.send("{}\n\n").unwrap();
+    wire.until("{}\n\n").await;
+    fixture.publish(2, single("shop.test", &new)).await;
+    let quiet = tokio::time::timeout(Duration::from_millis(600), wire.more_whenever()).await;
+    assert!(quiet.is_err(), "{:?}", String::from_utf8_lossy(&wire.buffer));
+    pieces.send("{\"last\":1}\n").unwrap();
+    wire.until("last").await;
+    drop(pieces);
+    wire.until("0\r\n\r\n").await;
+    fixture.until_in_flight(0).await;
 }

@@ -9,6 +9,7 @@ mod framing;
 mod harness;
 mod http2;
 mod leaving;
+mod maintenance;
 mod process;
 mod routing;
 mod smuggling;

@@ -165,6 +165,7 @@ impl Drive {
             seen: self.fake.observe(&self.environment).await.unwrap(),
             job: self.fake.observe_jobs(&scope).await.unwrap().pop(),
             traffic: self.fake.status(&self.environment).await.unwrap(),
+            maintenance: None,
             now: self.clock.now(),
         };
         let plan = plan(&situation);

@@ -1,5 +1,6 @@
 //! The crossing: one line from the push to the running service.
 
+use super::Maintenance;
 use crate::name::{EnvironmentName, ProjectName};
 use crate::problem::Problem;
 use crate::time::Timestamp;
@@ -77,4 +78,7 @@ pub struct Crossing {
     /// Where the environment can be reached.
     #[serde(default)]
     pub urls: Vec<String>,
+    /// Visitors get a page instead of the service; absent while they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
 }

@@ -80,6 +80,9 @@ pub struct Environment {
     /// Where it can be reached.
     #[serde(default)]
     pub urls: Vec<String>,
+    /// Visitors get a page instead of the service; absent while they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<super::Maintenance>,
 }
 
 /// How the move to a revision went.

@@ -8,6 +8,7 @@ mod certificate;
 mod crossing;
 mod delivery;
 mod instance;
+mod maintenance;
 mod project;
 mod receipt;
 
@@ -19,6 +20,7 @@ pub use certificate::*;
 pub use crossing::*;
 pub use delivery::*;
 pub use instance::*;
+pub use maintenance::*;
 pub use project::*;
 pub use receipt::*;
 

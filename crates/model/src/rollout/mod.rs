@@ -26,6 +26,7 @@ pub use watch::remembers;
 
 use crate::id::{EnvironmentKey, RevisionNumber};
 use crate::job::{ExitReason, JobKey, JobSeen, JobSpec};
+use crate::maintenance::Maintenance;
 use crate::name::ServiceName;
 use crate::problem::Problem;
 use crate::route::{RevisionFigures, RouteTable, TrafficSeen};
@@ -174,6 +175,9 @@ pub struct Situation {
     pub job: Option<JobSeen>,
     /// What the edge says.
     pub traffic: TrafficSeen,
+    /// What visitors are told instead of being served, while maintenance is on.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
     /// The hour.
     pub now: Timestamp,
 }

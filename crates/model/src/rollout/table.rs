@@ -48,7 +48,7 @@ pub(super) fn table(situation: &Situation, wanted: &Wanted, replicas: &Replicas<
         .routes
         .iter()
         .map(|asked| route(wanted, replicas, asked, backends(replicas, wanted, &asked.service), None));
-    RouteTable { environment: situation.environment.clone(), routes: routes.collect() }
+    of_situation(situation, routes.collect())
 }
 
 /// The table while the traffic moves from `old`: its routes, each service in its lane, and previews of those in
@@ -94,7 +94,12 @@ pub(super) fn meanwhile(
         let preview = RouteSpec { host: preview_of(&asked.host)?, ..asked.clone() };
         Some(route(want, replicas, &preview, backends(replicas, want, &asked.service), None))
     }));
-    RouteTable { environment: situation.environment.clone(), routes }
+    of_situation(situation, routes)
+}
+
+fn of_situation(situation: &Situation, routes: Vec<Route>) -> RouteTable {
+    let (environment, maintenance) = (situation.environment.clone(), situation.maintenance.clone());
+    RouteTable { environment, routes, maintenance }
 }
 
 /// A route whose requests wait.

@@ -24,7 +24,7 @@ const ROLLOUT: [&str; 7] = [
 ];
 
 /// The edge's process.
-fn edge(instance: &Instance) -> Option<Pid> {
+pub(crate) fn edge(instance: &Instance) -> Option<Pid> {
     let found = instance.processes().into_iter().find(|(_, line)| line.contains(" edge "));
     found.map(|(id, _)| Pid::from_raw(i32::try_from(id).unwrap()))
 }

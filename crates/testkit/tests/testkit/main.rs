@@ -2,6 +2,7 @@
 
 mod crash;
 mod hosts;
+mod maintenance;
 mod overtaken;
 mod race;
 mod simulation;

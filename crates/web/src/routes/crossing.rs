@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use naru_model::api::{Condition, Crossing, Landing, LandingName, LandingState};
+use naru_model::api::{Condition, Crossing, Landing, LandingName, LandingState, Maintenance};
 use naru_model::pipeline::{RunState, StepRecord, StepState};
 use naru_model::{EnvironmentName, Problem, ProjectName, Timestamp};
 use naru_store::environment::Environment;
@@ -51,6 +51,7 @@ struct Facts {
     /// Why what was asked for last did not become a revision.
     refused: Option<Problem>,
     urls: Vec<String>,
+    maintenance: Option<Maintenance>,
     now: Timestamp,
 }
 
@@ -80,6 +81,7 @@ async fn gather(cx: &Cx, chosen: &Chosen, name: EnvironmentName) -> Result<Facts
         serving: None,
         refused: None,
         urls: cx.behind.urls(&key).await,
+        maintenance: super::maintenance::of(cx, &key).await?,
         now: cx.store.now(),
     };
     facts.trigger = match &branch {
@@ -182,6 +184,7 @@ fn draw(facts: Facts) -> Crossing {
         landings,
         problem,
         urls: facts.urls,
+        maintenance: facts.maintenance,
     }
 }
 
@@ -404,6 +407,7 @@ mod tests {
             serving: None,
             refused: None,
             urls: Vec::new(),
+            maintenance: None,
             now: Timestamp::UNIX_EPOCH,
         }
     }

@@ -21,7 +21,7 @@ use crate::border::{Body, InPath, InQuery};
 use crate::failure::{Failure, Result};
 use crate::paging::Paging;
 use crate::routes::intent::recorded;
-use crate::routes::{InEnvironment, environment};
+use crate::routes::{InEnvironment, environment, maintenance};
 
 /// Revisions that are looked through for a page, or for what served before.
 const HISTORY: u32 = 500;
@@ -64,6 +64,7 @@ async fn view(cx: &Cx, row: naru_store::environment::Environment) -> Result<Envi
         None => None,
     };
     let urls = cx.behind.urls(&row.key).await;
+    let maintenance = maintenance::of(cx, &row.key).await?;
     Ok(Environment {
         name: row.key.environment,
         branch: row.branch,
@@ -76,6 +77,7 @@ async fn view(cx: &Cx, row: naru_store::environment::Environment) -> Result<Envi
         configuration: row.configuration,
         since: row.status_at,
         urls,
+        maintenance,
     })
 }
 

@@ -18,6 +18,7 @@ mod engine_away;
 mod failing;
 mod flood;
 mod full_disk;
+mod limits;
 mod maintenance;
 mod network;
 mod push;

@@ -294,7 +294,8 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// The target has all the traffic from now on. Refused as stale when something else is wanted by now.
+    /// The target has all the traffic from now on. Refused as stale when something else is wanted by now, or a person
+    /// has given the move up: who was told so is not overruled by a pass that had looked before.
     pub async fn mark_switched(
         &self,
         key: &EnvironmentKey,
@@ -314,7 +315,10 @@ impl Store {
         .execute(write.connection())
         .await?;
         let done = sqlx::query(
-            "UPDATE environment SET serving = $4 WHERE project = $1 AND name = $2 AND generation = $3",
+            "UPDATE environment SET serving = $4 WHERE project = $1 AND name = $2 AND generation = $3
+               AND NOT EXISTS (SELECT 1 FROM rollout WHERE project = $1 AND environment = $2 AND revision = $4
+                                 AND environment.serving IS NOT $4
+                                 AND json_extract(decision, '$.abort') IS NOT NULL)",
         )
         .bind(key.project.as_str())
         .bind(key.environment.as_str())

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use naru_model::effect::Unobserved;
 use naru_model::job::SecretScope;
+use naru_model::rollout::Decision;
 use naru_model::{
     Clock, CommitId, ConfigurationVersion, EnvironmentKey, Generation, Problem, ReleaseNumber,
     RevisionNumber, SecretVersion, Timestamp,
@@ -150,6 +151,20 @@ async fn a_stale_writer_changes_nothing() {
         f.store.rollout(&f.key, RevisionNumber(1)).await.unwrap().unwrap().outcome,
         Outcome::Overtaken
     );
+}
+
+#[tokio::test]
+async fn a_move_that_a_person_gave_up_does_not_end_well_after_all() {
+    let f = fixture().await;
+    f.store.aim(&f.key, RevisionNumber(1), &[], false).await.unwrap();
+    f.store.mark_switched(&f.key, Generation(1), RevisionNumber(1)).await.unwrap();
+    f.store.aim(&f.key, RevisionNumber(2), &[], false).await.unwrap();
+    let abort = Decision::Abort { by: "mina".into() };
+    assert!(f.store.decide(&f.key, RevisionNumber(2), &abort).await.unwrap());
+    let late = f.store.mark_switched(&f.key, Generation(2), RevisionNumber(2)).await;
+    assert!(matches!(late, Err(StoreError::Stale(_))), "{late:?}");
+    let serving = f.store.environment(&f.key).await.unwrap().unwrap().serving;
+    assert_eq!(serving, Some(RevisionNumber(1)));
 }
 
 #[tokio::test]

@@ -22,9 +22,13 @@ use crate::git::GitError;
 #[derive(Clone)]
 pub struct InMemory {
     repositories: Arc<Mutex<BTreeMap<ProjectName, Vec<Commit>>>>,
+    read: Arc<Mutex<Readings>>,
     clock: Arc<dyn Clock>,
     effects: Arc<dyn Effects>,
 }
+
+/// What was read once: simulations read the same manifests again and again.
+type Readings = BTreeMap<(EnvironmentKey, Files), EnvironmentSpec>;
 
 /// One commit of branch `main`, with everything at it.
 #[derive(Clone)]
@@ -52,13 +56,13 @@ struct OfNaru {
 impl InMemory {
     /// No repositories yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { repositories: Arc::default(), clock, effects: Arc::new(Unobserved) }
+        Self { repositories: Arc::default(), read: Arc::default(), clock, effects: Arc::new(Unobserved) }
     }
 
     /// The same repositories as another process sees them.
     #[must_use]
     pub fn seen_by(&self, clock: Arc<dyn Clock>, effects: Arc<dyn Effects>) -> Self {
-        Self { repositories: self.repositories.clone(), clock, effects }
+        Self { repositories: self.repositories.clone(), read: self.read.clone(), clock, effects }
     }
 
     /// Makes a project's repository, empty. Doing it again changes nothing that was pushed.
@@ -97,6 +101,17 @@ impl InMemory {
             None => folders.remove(&key.environment),
         };
         Ok(append(commits, folders, None, author, subject, now))
+    }
+
+    fn parse(&self, key: &EnvironmentKey, files: Files) -> Result<EnvironmentSpec> {
+        let name = (key.clone(), files);
+        let mut read = self.read.lock().expect("nothing panics while it holds what was read");
+        if let Some(spec) = read.get(&name) {
+            return Ok(spec.clone());
+        }
+        let spec = manifest::parse_of(key, &name.1).map_err(DeployError::Refused)?;
+        read.insert(name, spec.clone());
+        Ok(spec)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ProjectName, Vec<Commit>>> {
@@ -145,7 +160,7 @@ impl InMemory {
             }
             None => render.clone(),
         };
-        manifest::parse_of(key, &merged).map_err(DeployError::Refused)?;
+        self.parse(key, merged.clone())?;
         let changed = ours.as_ref() != Some(&merged);
         let head = commit(commits, key, (merged, render.clone()), message, now);
         Ok(Committed { head, changed })
@@ -170,7 +185,7 @@ impl InMemory {
         let revision = revisions(commits, environment).into_iter().find(|one| one.commit == *to);
         let revision = revision.ok_or_else(no_folder)?;
         let files = folder_at(commits, to, environment).ok_or_else(no_folder)?;
-        manifest::parse_of(key, &files).map_err(DeployError::Refused)?;
+        self.parse(key, files.clone())?;
         let renders = || commits.iter().filter_map(|commit| commit.naru.as_ref());
         let render = renders()
             .find(|naru| Some(&naru.render_id) == revision.render.as_ref())
@@ -306,7 +321,7 @@ impl DeployRepositories for InMemory {
 
     async fn read_spec(&self, key: &EnvironmentKey, commit: &CommitId) -> Result<Option<EnvironmentSpec>> {
         let files = folder_at(commits(&mut self.lock(), &key.project)?, commit, &key.environment);
-        files.map(|files| manifest::parse_of(key, &files).map_err(DeployError::Refused)).transpose()
+        files.map(|files| self.parse(key, files)).transpose()
     }
 
     async fn commit_render(

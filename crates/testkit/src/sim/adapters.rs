@@ -14,8 +14,8 @@ use naru_engine::{
 use naru_model::effect::{Effects, Moment};
 use naru_model::job::{JobKey, JobScope, JobSeen, JobSpec, JobState};
 use naru_model::rollout::{Action, ReplicaState, Seen};
-use naru_model::route::{RouteMode, RouteTable, TrafficSeen};
-use naru_model::{EnvironmentKey, Generation};
+use naru_model::route::{LatencyBucket, RevisionFigures, RouteMode, RouteTable, TrafficSeen};
+use naru_model::{EnvironmentKey, Generation, Timestamp};
 
 use super::mistake::Mistake;
 use super::stage::{Call, Stage, at_once};
@@ -135,7 +135,8 @@ impl SimEngine {
     ) -> Result<(), StepError> {
         let stage = &self.stage;
         let mut action = action.clone();
-        if let Action::Start { replica, .. } = &mut action {
+        if let Action::Start { replica, service } = &mut action {
+            stage.know_template(&service.template);
             let now = u32::try_from(stage.now().as_millisecond() % 1_000_000).unwrap_or(0);
             let exists = stage.fake.truth(environment).replicas.iter().any(|seen| seen.key == *replica);
             if stage.makes(Mistake::ClockDerivedNames)
@@ -284,12 +285,35 @@ impl SimTraffic {
         if stage.makes(Mistake::HandOverWithoutHold) {
             table.routes.iter_mut().for_each(|route| route.mode = RouteMode::Serve);
         }
+        if stage.makes(Mistake::StepsSkipped) {
+            for route in &mut table.routes {
+                let newest = route.backends.iter().map(|one| one.revision).max();
+                route.backends.retain(|one| Some(one.revision) == newest);
+            }
+        }
         stage.remember(&table.environment, generation, Call::Publish(table.clone()));
         stage.promises().before_publish(stage, &table);
         let done = at_once(stage.fake.publish(&table, generation));
         stage.tell(format!("{}: {} -> {}", self.who, shown_table(&table), said(&done)));
         done
     }
+}
+
+/// A thousand good answers a second for whatever has a route.
+fn made_up(seen: &TrafficSeen, now: Timestamp) -> Vec<RevisionFigures> {
+    let mut figures: Vec<RevisionFigures> = Vec::new();
+    for route in seen.applied.iter().flat_map(|applied| &applied.table.routes) {
+        for backend in &route.backends {
+            let (service, revision) = (route.service.clone(), backend.revision);
+            if figures.iter().any(|one| one.service == service && one.revision == revision) {
+                continue;
+            }
+            let requests = u64::try_from(now.as_millisecond()).unwrap_or(0);
+            let latency = vec![LatencyBucket { below_ms: Some(10), requests }];
+            figures.push(RevisionFigures { service, revision, requests, errors: 0, latency });
+        }
+    }
+    figures
 }
 
 fn shown_table(table: &RouteTable) -> String {
@@ -317,10 +341,15 @@ impl Traffic for SimTraffic {
             let asked = self.asked().get(environment).cloned();
             if let Some(asked) = asked {
                 let is_late = stage.makes(Mistake::AcknowledgedBeforeApplied);
-                if is_late || stage.makes(Mistake::HandOverWithoutHold) {
+                let is_other =
+                    stage.makes(Mistake::HandOverWithoutHold) || stage.makes(Mistake::StepsSkipped);
+                if is_late || is_other {
                     applied.table = asked;
                 }
             }
+        }
+        if stage.makes(Mistake::PromotedWithoutData) {
+            seen.figures = made_up(&seen, stage.now());
         }
         if stage.makes(Mistake::StopBeforeDrain) {
             seen.in_flight.clear();

@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use naru_model::rollout::Decision;
 use naru_model::{CommitId, EnvironmentKey, RevisionNumber, Timestamp};
+use naru_source::deploy::DeployRepositories;
+use naru_store::intent::IntentKind;
+use naru_store::revision::Outcome;
 use naru_store::{Store, StoreError};
 
 use super::mistake::Mistake;
-use super::people::People;
+use super::people::{Deed, People};
 use super::process::{Disk, Ended, Process, Running, Task, Work};
 use super::stage::Stage;
 use super::switch::Parked;
+use super::way::{Visitors, Way};
 use super::{rest, trouble};
 
 /// Once nothing goes wrong any more, everything rests within this time of the world.
@@ -30,6 +35,8 @@ pub(super) struct Director {
     lives: u32,
     next_deed: Timestamp,
     next_happening: Timestamp,
+    next_decision: Timestamp,
+    visitors: Visitors,
     next_start: Option<Timestamp>,
     next_end: Option<Timestamp>,
     under_way: BTreeMap<(EnvironmentKey, String), Timestamp>,
@@ -57,6 +64,8 @@ impl Director {
             lives: 0,
             next_deed: now,
             next_happening: now,
+            next_decision: now,
+            visitors: Visitors::default(),
             next_start: None,
             next_end: None,
             under_way: BTreeMap::new(),
@@ -165,6 +174,11 @@ impl Director {
         let keys = self.people.environments();
         let stage = self.stage.clone();
         stage.promises().look(&stage, &keys);
+        for project in self.people.crossing() {
+            for key in &project.environments {
+                stage.promises().look_at_crossing(&stage, key, project.way);
+            }
+        }
     }
 
     /// Time passes, but no call under way misses its limit.
@@ -173,7 +187,9 @@ impl Director {
         let running = self.processes.iter().flat_map(|process| &process.tasks);
         let limit = running.filter_map(|task| task.running.as_ref()).map(|running| running.parked.by).min();
         let end = limit.map_or(now + long, |limit| limit.min(now + long));
-        self.stage.world.advance(super::time::elapsed(now, end));
+        let passed = super::time::elapsed(now, end);
+        self.stage.world.advance(passed);
+        self.visitors.come(&self.stage, &self.people.projects, self.calm, passed);
         self.stage.end_requests(&mut self.under_way);
     }
 
@@ -206,6 +222,7 @@ impl Director {
             tasks.map(|task| task.running.as_ref().map_or(task.due, |running| running.parked.not_before));
         let mut times: Vec<Timestamp> = tasks.collect();
         times.extend(self.next_start);
+        times.extend(self.people.crossing().next().map(|_| self.next_decision));
         if !self.calm {
             times.extend([self.next_deed, self.next_happening]);
             times.extend(self.next_end);
@@ -252,7 +269,10 @@ impl Director {
             Ended::Pass(Err(error)) | Ended::Look(Err(error)) => (error.to_string(), Duration::from_secs(2)),
             Ended::Answered(answer) => {
                 self.stage.tell(format!("{who}: {} -> {answer:?}", task.work));
-                self.processes[process].tasks.remove(index);
+                let done = self.processes[process].tasks.remove(index);
+                if let (Work::Ask(deed), Ok(_)) = (done.work, &answer) {
+                    self.people.given_up.extend(deed.gives_up());
+                }
                 if let Ok(Some(promise)) = answer
                     && !self.stage.makes(Mistake::AcknowledgedBeforeStored)
                 {
@@ -279,6 +299,7 @@ impl Director {
             let keys = self.store.environment_keys().await.expect("the store answers");
             self.processes[process].look_after(&keys, now);
             self.look_at_targets(&keys).await;
+            self.look_at_rollouts(&keys).await;
         }
         let process = &mut self.processes[process];
         let most = Duration::from_millis(if self.calm { 10 } else { 800 });
@@ -310,11 +331,29 @@ impl Director {
         }
     }
 
+    /// Of an environment's rollouts one moves.
+    async fn look_at_rollouts(&self, keys: &[EnvironmentKey]) {
+        let moved = |key: &&EnvironmentKey| self.people.crossing().any(|one| one.environments.contains(key));
+        for key in keys.iter().filter(moved) {
+            let rollouts = self.store.rollouts(key, 100).await.expect("the store answers");
+            let moving = rollouts.iter().filter(|rollout| rollout.outcome == Outcome::Moving);
+            let moving: Vec<_> = moving.map(|rollout| rollout.revision).collect();
+            if moving.len() > 1 {
+                self.stage.broken(format!("{key}: the rollouts to {moving:?} move at the same time"));
+            }
+        }
+    }
+
     async fn events(&mut self) {
         let now = self.stage.now();
         if self.next_start.is_some_and(|at| at <= now) {
             self.next_start = None;
             self.start_process().await;
+        }
+        if self.next_decision <= now && self.people.crossing().next().is_some() {
+            let wait = self.stage.apart().between(Duration::from_secs(2), Duration::from_secs(20));
+            self.next_decision = now + wait;
+            self.somebody_decides().await;
         }
         if self.calm {
             return;
@@ -354,8 +393,63 @@ impl Director {
         if stage.makes(Mistake::AcknowledgedBeforeStored) {
             self.people.acknowledged.extend(deed.promise());
         }
+        if let Deed::Intend(key, IntentKind::Rollback { revision }) = &deed {
+            self.allow(key, *revision).await;
+        }
         let which = stage.chance().below(self.processes.len());
         self.processes[which].add(Work::Ask(deed), stage.now());
+    }
+
+    /// Somebody looks at a move that is under way and says something about it. Once all is calm, what waits is promoted.
+    async fn somebody_decides(&mut self) {
+        let stage = self.stage.clone();
+        let keys: Vec<_> = self
+            .people
+            .crossing()
+            .flat_map(|project| project.environments.iter().map(|key| (key.clone(), project.way)))
+            .collect();
+        let drawn = stage.apart().one_of(&keys).cloned();
+        let Some((key, way)) = drawn.filter(|_| !self.processes.is_empty()) else { return };
+        let row = self.store.environment(&key).await.expect("the store answers");
+        let moves = row.filter(|row| row.target != row.serving && row.serving.is_some());
+        let Some(revision) = moves.and_then(|row| row.target) else { return };
+        let (promote, abort) = match (way, self.calm) {
+            (Way::Preview, true) => (100, 0),
+            (Way::Preview, false) => (60, 15),
+            (_, true) => (0, 0),
+            (_, false) => (8, 10),
+        };
+        let drawn = stage.apart().below(100);
+        let by = "mina".to_owned();
+        let decision = match drawn {
+            drawn if drawn < promote => Decision::Promote { by },
+            drawn if drawn < promote + abort => Decision::Abort { by },
+            _ => return,
+        };
+        if matches!(decision, Decision::Promote { .. }) {
+            self.allow(&key, revision).await;
+        }
+        stage.tell(format!("{key}: somebody says of revision {revision}: {decision:?}"));
+        let waiting = self.store.pending_intents(&key.project).await.expect("the store answers");
+        let newest = self.store.newest_intent(&key).await.expect("the store answers");
+        let newest = newest.filter(|_| waiting.is_empty()).map(|intent| intent.id);
+        let deed = Deed::Decide { key, revision, decision, newest };
+        if stage.makes(Mistake::AbortForgotten) && deed.gives_up().is_some() {
+            self.people.given_up.extend(deed.gives_up());
+            return;
+        }
+        let which = stage.apart().below(self.processes.len());
+        self.processes[which].add(Work::Ask(deed), stage.now());
+    }
+
+    /// What a revision runs may get all requests at once: somebody wants that.
+    async fn allow(&self, key: &EnvironmentKey, revision: RevisionNumber) {
+        let row = self.store.revision(key, revision).await.expect("the store answers");
+        let Some(row) = row else { return };
+        let spec = DeployRepositories::read_spec(&self.stage.deploy, key, &row.commit).await;
+        for service in spec.ok().flatten().iter().flat_map(|spec| spec.services.values()) {
+            self.stage.promises().crossing(key).allow(service.template.hash());
+        }
     }
 
     async fn start_process(&mut self) {
@@ -392,7 +486,7 @@ impl Director {
     }
 
     /// Asks for something through a process that runs, while all is calm.
-    pub(super) fn ask(&mut self, deed: super::people::Deed) {
+    pub(super) fn ask(&mut self, deed: Deed) {
         let now = self.stage.now();
         self.stage.tell(format!("somebody asks: {deed:?}"));
         self.processes[0].add(Work::Ask(deed), now);

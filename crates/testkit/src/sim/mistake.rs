@@ -27,6 +27,12 @@ pub enum Mistake {
     SweepSkipped,
     /// A write under an old generation is carried out.
     StaleWriteAccepted,
+    /// Figures are made up, so that canaries are promoted that nobody visited.
+    PromotedWithoutData,
+    /// A canary gets all requests at its first step.
+    StepsSkipped,
+    /// A person gives a rollout up and is told so, but nobody writes it down.
+    AbortForgotten,
 }
 
 impl Mistake {
@@ -44,5 +50,8 @@ impl Mistake {
         Self::HandOverWithoutHold,
         Self::SweepSkipped,
         Self::StaleWriteAccepted,
+        Self::PromotedWithoutData,
+        Self::StepsSkipped,
+        Self::AbortForgotten,
     ];
 }

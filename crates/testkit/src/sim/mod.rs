@@ -8,6 +8,7 @@
 
 mod adapters;
 mod chance;
+mod crossing;
 mod director;
 mod forgetful;
 mod mistake;
@@ -19,6 +20,7 @@ mod stage;
 mod switch;
 mod time;
 mod trouble;
+mod way;
 
 use std::path::Path;
 use std::sync::Arc;

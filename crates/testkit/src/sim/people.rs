@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use naru_engine::fake::{Behaviour, JobScript};
 use naru_model::job::ExitReason;
+use naru_model::rollout::Decision;
 use naru_model::{EnvironmentKey, ProjectName, ReleaseNumber, RevisionNumber};
 use naru_store::intent::IntentKind;
 use naru_store::{Store, StoreError};
 
 use super::stage::Stage;
+use super::way::Way;
 use crate::release;
 
 /// Of one template nobody wants more than three replicas; two more may be on their way out, or be started on what was
@@ -33,6 +35,7 @@ pub(super) enum Shape {
 pub(super) struct Project {
     pub(super) name: ProjectName,
     pub(super) shape: Shape,
+    pub(super) way: Way,
     pub(super) environments: Vec<EnvironmentKey>,
     pub(super) releases: BTreeMap<ReleaseNumber, Quality>,
     pub(super) deleted: bool,
@@ -48,6 +51,10 @@ pub(super) enum Quality {
     NeverReady,
     /// Its replicas die of their first requests.
     DiesSoon,
+    /// Its replicas are ready, and answer with errors.
+    Fails,
+    /// Its replicas are ready, and slow.
+    Slow,
 }
 
 /// Everybody, and what they did so far.
@@ -58,6 +65,8 @@ pub(super) struct People {
     values: u32,
     /// What was acknowledged, by environment.
     pub(super) acknowledged: Vec<(EnvironmentKey, IntentKind)>,
+    /// Moves that somebody gave up while nothing else was asked for, and the newest intent by then.
+    pub(super) given_up: Vec<(EnvironmentKey, RevisionNumber, i64)>,
 }
 
 /// What somebody asks Naru for.
@@ -66,6 +75,14 @@ pub(super) enum Deed {
     Intend(EnvironmentKey, IntentKind),
     SetVariable(EnvironmentKey, u32),
     Delete(ProjectName),
+    /// Says something about a move that is under way.
+    Decide {
+        key: EnvironmentKey,
+        revision: RevisionNumber,
+        decision: Decision,
+        /// The newest intent by then, when none waits.
+        newest: Option<i64>,
+    },
 }
 
 /// What was acknowledged.
@@ -90,8 +107,22 @@ impl Deed {
                     store.delete_project(&project).await?;
                     Ok(None)
                 }
+                Self::Decide { key, revision, decision, .. } => {
+                    let heard = store.decide(&key, revision, &decision).await?;
+                    if heard { Ok(None) } else { Err(StoreError::Missing("the move".into())) }
+                }
             }
         })
+    }
+
+    /// The move that is given up, and the newest intent by then.
+    pub(super) fn gives_up(&self) -> Option<(EnvironmentKey, RevisionNumber, i64)> {
+        match self {
+            Self::Decide { key, revision, decision: Decision::Abort { .. }, newest } => {
+                Some((key.clone(), *revision, (*newest)?))
+            }
+            _ => None,
+        }
     }
 
     /// What is acknowledged when all goes well.
@@ -99,7 +130,7 @@ impl Deed {
         match self {
             Self::Intend(key, kind) => Some((key.clone(), kind.clone())),
             Self::SetVariable(key, _) => Some((key.clone(), IntentKind::Render)),
-            Self::Delete(_) => None,
+            Self::Delete(_) | Self::Decide { .. } => None,
         }
     }
 }
@@ -118,18 +149,24 @@ impl People {
                 let shape = *chance.one_of(&[Shape::Web, Shape::Board, Shape::Pair]).expect("three");
                 (shape, chance.permille(300))
             };
+            let way = Way::draw(stage, shape);
             let of = |environment: &str| EnvironmentKey {
                 project: name.clone(),
                 environment: environment.parse().expect("a name"),
             };
             let mut environments = vec![of("production")];
             environments.extend(staging.then(|| of("staging")));
-            stage.tell(format!("project {name}: {shape:?}, {} environments", environments.len()));
+            stage.tell(format!("project {name}: {shape:?}, {way:?}, {} environments", environments.len()));
             script_commands(stage, &environments);
             let releases = BTreeMap::new();
-            self.projects.push(Project { name, shape, environments, releases, deleted: false });
+            self.projects.push(Project { name, shape, way, environments, releases, deleted: false });
             self.release(stage, store, self.projects.len() - 1, Quality::Good).await;
         }
+    }
+
+    /// Projects that are wanted and move otherwise than rolling.
+    pub(super) fn crossing(&self) -> impl Iterator<Item = &Project> {
+        self.projects.iter().filter(|project| !project.deleted && project.way != Way::Rolling)
     }
 
     /// Environments of projects that are wanted.
@@ -154,6 +191,7 @@ impl People {
             (1 + chance.below(3), chance.between(Duration::from_millis(100), Duration::from_secs(3)))
         };
         stage.fake.script_replicas(&format!("-{content}"), quality.behaviour(ready_after));
+        stage.know_content(&content, quality);
         let text = project.text(replicas);
         let number = release::make(store, &project.name, &text, &content).await;
         project.releases.insert(number, quality);
@@ -173,7 +211,8 @@ impl People {
         let trouble = stage.trouble().clone();
         match what {
             0..35 => {
-                let quality = Quality::draw(stage, trouble.bad_release_permille);
+                let way = self.projects[index].way;
+                let quality = Quality::draw(stage, trouble.bad_release_permille).seen_by(stage, way);
                 self.release(stage, store, index, quality).await;
                 None
             }
@@ -209,6 +248,7 @@ impl People {
             stage.promises().set_down(key, true);
         }
         self.acknowledged.retain(|(key, _)| key.project != project.name);
+        self.given_up.retain(|(key, ..)| key.project != project.name);
         Deed::Delete(project.name.clone())
     }
 }
@@ -220,10 +260,19 @@ impl Quality {
         if chance.permille(bad_permille) { *chance.one_of(&bad).expect("three") } else { Self::Good }
     }
 
+    /// What only its answers show is met where answers are judged.
+    fn seen_by(self, stage: &Stage, way: Way) -> Self {
+        let mut chance = stage.apart();
+        if self == Self::Good || !way.is_canary() || chance.permille(400) {
+            return self;
+        }
+        *chance.one_of(&[Self::Fails, Self::Slow]).expect("two")
+    }
+
     fn behaviour(self, ready_after: Duration) -> Behaviour {
         let good = Behaviour { ready_after: Some(ready_after), ..Behaviour::default() };
         match self {
-            Self::Good => good,
+            Self::Good | Self::Fails | Self::Slow => good,
             Self::Exits => {
                 Behaviour { ready_after: None, exits_after: Some((Duration::from_secs(1), 1)), ..good }
             }
@@ -237,13 +286,14 @@ impl Quality {
 
 impl Project {
     fn text(&self, replicas: usize) -> String {
+        let way = self.way.text();
         let services = match self.shape {
             Shape::Web => format!(
-                "service:\n  build: {{ dockerfile: Dockerfile }}\n  port: 8080\n  health: /healthz\n  replicas: {replicas}\n"
+                "service:\n  build: {{ dockerfile: Dockerfile }}\n  port: 8080\n  health: /healthz\n  replicas: {replicas}\n  strategy: {way}\n"
             ),
             Shape::Board => "services:\n  web:\n    build: { dockerfile: Dockerfile }\n    port: 8080\n    volumes: { data: { path: /data } }\n  worker: { image: web, run: ./worker }\nrelease: { service: web, run: ./migrate up }\n".to_owned(),
             Shape::Pair => format!(
-                "services:\n  web: {{ build: {{ dockerfile: Dockerfile }}, port: 8080, replicas: {replicas} }}\n  worker: {{ image: web, run: ./worker, replicas: {replicas} }}\n"
+                "services:\n  web: {{ build: {{ dockerfile: Dockerfile }}, port: 8080, replicas: {replicas}, strategy: {way} }}\n  worker: {{ image: web, run: ./worker, replicas: {replicas} }}\n"
             ),
         };
         let environments: Vec<String> = self

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use naru_model::rollout::{Action, ReplicaKey, ReplicaState, Seen};
-use naru_model::route::{RouteMode, RouteTable};
+use naru_model::route::{Route, RouteMode, RouteTable, is_preview};
+use naru_model::workload::TemplateHash;
 use naru_model::{EnvironmentKey, Timestamp};
 
+use super::crossing::{Crossing, Side};
 use super::stage::{Stage, at_once};
 use super::time::elapsed;
+use super::way::Way;
 
 /// A replica's requests may take so long after the switch; see the planner.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
@@ -31,11 +34,34 @@ pub(super) struct Promises {
     /// When a process last saw what runs.
     observed: BTreeMap<(String, EnvironmentKey), Timestamp>,
     told_by_fake: usize,
+    /// How requests moved so far.
+    crossings: BTreeMap<EnvironmentKey, Crossing>,
 }
 
 impl Promises {
     pub(super) fn harm(&mut self, key: &EnvironmentKey, now: Timestamp, why: &str) {
         self.harmed.insert(key.clone(), (now, why.to_owned()));
+    }
+
+    /// How requests of an environment moved so far.
+    pub(super) fn crossing(&mut self, key: &EnvironmentKey) -> &mut Crossing {
+        self.crossings.entry(key.clone()).or_default()
+    }
+
+    /// Looks at how the requests of an environment move.
+    pub(super) fn look_at_crossing(&mut self, stage: &Stage, key: &EnvironmentKey, way: Way) {
+        let Some(table) = stage.fake.table(key) else { return };
+        if table.routes.is_empty() {
+            self.crossing(key).end();
+        }
+        let is_harmed = self.harmed.contains_key(key);
+        let (templates, truth) = (stage.templates(key), stage.fake.truth(key));
+        for route in table.routes.iter().filter(|route| !is_preview(&route.host)) {
+            let side = |template: &TemplateHash| side(&truth, template, is_harmed);
+            let quality = |template: &TemplateHash| stage.quality_of(template);
+            let wrong = self.crossing(key).look(way, route, &templates, side, quality);
+            self.broken.extend(wrong.map(|wrong| format!("{key}: {}: {wrong}", route.host)));
+        }
     }
 
     /// A process saw what runs of an environment.
@@ -100,7 +126,9 @@ impl Promises {
             return;
         }
         let ready = ready(&stage.fake.truth(key));
-        for route in stage.fake.table(key).iter().flat_map(|table| &table.routes) {
+        // A preview ends with the wait for a person.
+        let is_kept = |route: &&Route| !is_preview(&route.host);
+        for route in stage.fake.table(key).iter().flat_map(|table| &table.routes).filter(is_kept) {
             let served = route.backends.iter().any(|one| ready.contains(&one.replica));
             let next = table.routes.iter().find(|next| next.host == route.host && next.path == route.path);
             let goes_on = next.is_some_and(|next| {
@@ -163,6 +191,18 @@ impl Promises {
                     .push(format!("{key}: {count} replicas of {service} run, more than anybody wants"));
             }
         }
+    }
+}
+
+/// How the replicas of a template are in truth. Those that stop have been let go.
+fn side(truth: &Seen, template: &TemplateHash, is_harmed: bool) -> Side {
+    let mut states = truth.replicas.iter().filter(|seen| seen.template == *template).map(|seen| &seen.state);
+    if states.clone().any(|state| matches!(state, ReplicaState::Running { ready: true, .. })) {
+        if is_harmed { Side::Unready } else { Side::Ready }
+    } else if states.any(|state| !matches!(state, ReplicaState::Stopping)) {
+        Side::Unready
+    } else {
+        Side::Gone
     }
 }
 

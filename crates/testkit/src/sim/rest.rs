@@ -8,9 +8,10 @@ use naru_model::manifest;
 use naru_model::rollout::{ReplicaState, Status};
 use naru_model::workload::EnvironmentSpec;
 use naru_model::{EnvironmentKey, ReleaseNumber, Timestamp};
+use naru_source::deploy::DeployRepositories;
 use naru_store::environment::{Environment, EnvironmentStatus};
 use naru_store::intent::{Intent, IntentKind, IntentState};
-use naru_store::revision::Revision;
+use naru_store::revision::{Outcome, Revision};
 
 use super::director::Director;
 use super::people::{Deed, Quality};
@@ -43,6 +44,14 @@ pub(super) async fn why_not(director: &Director) -> String {
             EnvironmentStatus::Idle | EnvironmentStatus::Blocked { .. } => true,
             EnvironmentStatus::Retrying { .. } => false,
         };
+        if director.people.crossing().any(|project| project.environments.contains(&key)) {
+            let there = director.stage.fake.truth(&key).replicas.len();
+            let spec = spec_of_serving(director, &key, &row).await;
+            let wanted: u32 = spec.services.values().map(|service| service.replicas).sum();
+            if there > wanted as usize {
+                why.push(format!("{key} keeps what it had before"));
+            }
+        }
         if !rests || row.status_generation != row.generation {
             why.push(format!("{key} is {:?}", row.status));
         }
@@ -71,6 +80,7 @@ async fn check_environment(director: &Director, key: &EnvironmentKey) {
     for broken in unkept(director, key, &intents) {
         stage.broken(broken);
     }
+    check_given_up(director, key, &intents).await;
     let Some(row) = store.environment(key).await.expect("the store answers") else { return };
     let revisions = store.revisions(key, 1000).await.expect("the store answers");
     let Some(newest) = revisions.first() else { return };
@@ -93,9 +103,22 @@ async fn check_environment(director: &Director, key: &EnvironmentKey) {
             stage.broken(format!("{key}: what serves cannot work: {:?}", row.serving));
         }
         Some(Quality::DiesSoon) => return,
-        Some(Quality::Good) | None => {}
+        Some(Quality::Good | Quality::Fails | Quality::Slow) | None => {}
     }
-    check_world(director, key, &row, &revisions).await;
+    check_world(director, key, &row).await;
+}
+
+/// What somebody gave up, and was told so, did not get the requests after all.
+async fn check_given_up(director: &Director, key: &EnvironmentKey, intents: &[Intent]) {
+    let newest = intents.last().map(|intent| intent.id);
+    let given_up = director.people.given_up.iter();
+    // Whoever asked for something since may have asked for the same again.
+    for (_, revision, _) in given_up.filter(|(of, _, by_then)| of == key && Some(*by_then) == newest) {
+        let rollout = director.store.rollout(key, *revision).await.expect("the store answers");
+        if rollout.is_some_and(|rollout| rollout.outcome == Outcome::Live) {
+            director.stage.broken(format!("{key}: revision {revision} was given up, and is live"));
+        }
+    }
 }
 
 /// The intents of an environment, oldest first.
@@ -187,7 +210,7 @@ async fn quality(director: &Director, key: &EnvironmentKey) -> Option<Quality> {
     let serving = director.store.environment(key).await.expect("the store answers")?.serving?;
     let revision = director.store.revision(key, serving).await.expect("the store answers")?;
     let deploy = &director.stage.deploy;
-    let spec = naru_source::deploy::DeployRepositories::read_spec(deploy, key, &revision.commit).await;
+    let spec = DeployRepositories::read_spec(deploy, key, &revision.commit).await;
     // Where a person removed the folder nothing runs, and a bad release does no harm.
     spec.ok().flatten()?;
     let project = director.people.projects.iter().find(|project| project.name == key.project)?;
@@ -195,16 +218,9 @@ async fn quality(director: &Director, key: &EnvironmentKey) -> Option<Quality> {
 }
 
 /// The world is what the serving revision asks for: each replica ready, each route leading to all of them, nothing else.
-async fn check_world(director: &Director, key: &EnvironmentKey, row: &Environment, revisions: &[Revision]) {
+async fn check_world(director: &Director, key: &EnvironmentKey, row: &Environment) {
     let stage = &director.stage;
-    let spec = match revisions.iter().find(|one| Some(one.number) == row.serving) {
-        None => EnvironmentSpec::default(),
-        Some(revision) => {
-            let read =
-                naru_source::deploy::DeployRepositories::read_spec(&stage.deploy, key, &revision.commit);
-            read.await.ok().flatten().unwrap_or_default()
-        }
-    };
+    let spec = spec_of_serving(director, key, row).await;
     let truth = stage.fake.truth(key);
     let mut wanted: BTreeMap<String, u32> = BTreeMap::new();
     for (service, service_spec) in &spec.services {
@@ -238,6 +254,15 @@ async fn check_world(director: &Director, key: &EnvironmentKey, row: &Environmen
             stage.broken(format!("{key}: {} leads to {:?} at rest", route.host, route.backends));
         }
     }
+}
+
+/// What the serving revision asks for.
+async fn spec_of_serving(director: &Director, key: &EnvironmentKey, row: &Environment) -> EnvironmentSpec {
+    let Some(serving) = row.serving else { return EnvironmentSpec::default() };
+    let revision = director.store.revision(key, serving).await.expect("the store answers");
+    let Some(revision) = revision else { return EnvironmentSpec::default() };
+    let read = DeployRepositories::read_spec(&director.stage.deploy, key, &revision.commit);
+    read.await.ok().flatten().unwrap_or_default()
 }
 
 /// Nothing is there that nobody wants.

@@ -7,13 +7,15 @@ use std::time::Duration;
 use naru_engine::fake::Fake;
 use naru_engine::{Engine as _, Traffic as _};
 use naru_model::effect::Moment;
-use naru_model::rollout::Action;
+use naru_model::rollout::{Action, ReplicaKey};
 use naru_model::route::RouteTable;
+use naru_model::workload::{Template, TemplateHash};
 use naru_model::{Clock, EnvironmentKey, Generation, Timestamp};
 use naru_source::deploy::memory::InMemory;
 
 use super::chance::Chance;
 use super::mistake::Mistake;
+use super::people::Quality;
 use super::promise::Promises;
 use super::switch::{Parked, Switch};
 use super::time::WallClock;
@@ -33,6 +35,10 @@ pub(super) struct Stage {
     pub(super) mistake: Option<Mistake>,
     pub(super) began: Timestamp,
     chance: Mutex<Chance>,
+    apart: Mutex<Chance>,
+    /// How good the content of an image is, and so what is made from it.
+    contents: Mutex<BTreeMap<String, Quality>>,
+    qualities: Mutex<BTreeMap<TemplateHash, Quality>>,
     trouble: Mutex<Trouble>,
     promises: Mutex<Promises>,
     trace: Mutex<Vec<String>>,
@@ -67,6 +73,9 @@ impl Stage {
             switch: Switch::default(),
             mistake,
             chance: Mutex::new(chance),
+            apart: Mutex::new(Chance::of(!seed)),
+            contents: Mutex::default(),
+            qualities: Mutex::default(),
             trouble: Mutex::new(trouble),
             promises: Mutex::default(),
             trace: Mutex::default(),
@@ -80,6 +89,36 @@ impl Stage {
 
     pub(super) fn chance(&self) -> MutexGuard<'_, Chance> {
         self.chance.lock().expect("nothing panics while it chooses")
+    }
+
+    /// Choices about strategies, which leave the stories of seeds without them as they are.
+    pub(super) fn apart(&self) -> MutexGuard<'_, Chance> {
+        self.apart.lock().expect("nothing panics while it chooses")
+    }
+
+    /// An image with this content is so good.
+    pub(super) fn know_content(&self, content: &str, quality: Quality) {
+        self.contents.lock().expect("nothing panics while it writes").insert(content.to_owned(), quality);
+    }
+
+    /// A replica is made from a template.
+    pub(super) fn know_template(&self, template: &Template) {
+        let contents = self.contents.lock().expect("nothing panics while it reads");
+        let image = template.image.to_string();
+        let known = contents.iter().find(|(content, _)| image.contains(content.as_str()));
+        if let Some((_, quality)) = known {
+            let mut qualities = self.qualities.lock().expect("nothing panics while it writes");
+            qualities.insert(template.hash(), *quality);
+        }
+    }
+
+    pub(super) fn quality_of(&self, template: &TemplateHash) -> Option<Quality> {
+        self.qualities.lock().expect("nothing panics while it reads").get(template).copied()
+    }
+
+    /// What each replica of an environment was made from.
+    pub(super) fn templates(&self, key: &EnvironmentKey) -> BTreeMap<ReplicaKey, TemplateHash> {
+        self.fake.truth(key).replicas.into_iter().map(|seen| (seen.key, seen.template)).collect()
     }
 
     pub(super) fn trouble(&self) -> MutexGuard<'_, Trouble> {

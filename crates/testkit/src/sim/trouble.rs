@@ -197,6 +197,7 @@ fn restart_edge(stage: &Stage, keys: &[EnvironmentKey]) {
         *chance.one_of(&[EdgeKnows::All, EdgeKnows::Older, EdgeKnows::Nothing]).expect("three")
     };
     stage.fake.restart_edge(knows);
+    stage.fake.forget_figures();
     stage.forget_calls();
     stage.tell(format!("the edge is started anew and knows of its tables: {knows:?}"));
     for key in keys {

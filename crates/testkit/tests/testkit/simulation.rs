@@ -55,4 +55,7 @@ found! {
     a_hand_over_without_hold_is_found: HandOverWithoutHold,
     a_sweep_that_is_skipped_is_found: SweepSkipped,
     a_stale_write_that_is_accepted_is_found: StaleWriteAccepted,
+    a_canary_promoted_without_data_is_found: PromotedWithoutData,
+    skipped_steps_of_a_canary_are_found: StepsSkipped,
+    an_abort_that_is_forgotten_is_found: AbortForgotten,
 }

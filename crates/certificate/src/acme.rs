@@ -75,6 +75,7 @@ impl Certificates {
 
     /// The account at a directory, which is made when there is none.
     async fn account(&self, settings: &AcmeSettings) -> Result<Account, Error> {
+        let _turn = self.turns.account.lock().await;
         let directory = &settings.directory;
         let name = format!("acme-account/{directory}");
         let failed = |error: &instant_acme::Error| match said(&format!("the directory {directory}"), error) {

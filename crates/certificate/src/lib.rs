@@ -60,6 +60,17 @@ pub struct Certificates {
     pub settings: Settings,
     /// The port at which visitors reach the edge with TLS; absent: it does not speak TLS, and nothing is asked for.
     pub port: Option<u16>,
+    /// Who goes first of what must not be done twice at once.
+    pub turns: Turns,
+}
+
+/// What orders that are under way at the same time do one after the other.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// Telling the edge: a table that was read earlier must not come after a later one.
+    edge: tokio::sync::Mutex<()>,
+    /// Making an account at the authority.
+    account: tokio::sync::Mutex<()>,
 }
 
 /// Why a step did not work; all of these are tried again.

@@ -2,18 +2,23 @@
 //! keeps nobody waiting for a certificate that is there.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use naru_edge::{Certificate, TlsHost, TlsTable};
 use naru_model::Timestamp;
 use naru_model::api::Transport;
 use naru_model::certificate::CertificateSource;
 use naru_secret::{ExposeSecret as _, SecretString};
 use naru_store::certificate::{RoutedHost, StoredCertificate};
+use naru_store::lease::Lease;
 
 use crate::{Certificates, Error, choose, inspect};
 
 /// Who looks after certificates, of several processes on one store.
 const LEASE: &str = "certificates";
+/// Orders at once: authorities bound what one client may have under way.
+const AT_ONCE: usize = 4;
 /// Who gave them.
 const BY: &str = "naru";
 
@@ -25,25 +30,34 @@ impl Certificates {
     /// again later.
     pub async fn ask(&self) -> Result<(), Error> {
         let Some(lease) = self.store.lease(LEASE).await? else { return Ok(()) };
-        // An authority that is away is asked once, not once per host.
-        let mut away = None;
-        for (host, source) in self.due().await? {
-            let had = match (&away, source) {
-                (Some(reason), CertificateSource::Acme) => Err(Error::Away(String::clone(reason))),
-                _ => self.store.guard(&lease, self.get(&host, source)).await?,
-            };
-            match had {
-                Ok(()) => self.publish().await?,
-                Err(Error::Store(error)) => return Err(error.into()),
-                Err(error) => {
-                    self.failed(&host, &error).await?;
-                    if let Error::Away(reason) = error {
-                        away = Some(reason);
-                    }
+        let away = OnceLock::new();
+        let orders = self.due().await?.into_iter().map(|due| self.have(&lease, due, &away));
+        a_few_at_once(orders).await
+    }
+
+    /// Asks for one certificate, tells the edge when it was had, and writes it down when it was not. An authority that is
+    /// found to be `away` is asked by those that are under way, not once per host.
+    async fn have(
+        &self,
+        lease: &Lease,
+        (host, source): (String, CertificateSource),
+        away: &OnceLock<String>,
+    ) -> Result<(), Error> {
+        let had = match (away.get(), source) {
+            (Some(reason), CertificateSource::Acme) => Err(Error::Away(reason.clone())),
+            _ => self.store.guard(lease, self.get(&host, source)).await?,
+        };
+        match had {
+            Ok(()) => self.publish().await,
+            Err(Error::Store(error)) => Err(error.into()),
+            Err(error) => {
+                self.failed(&host, &error).await?;
+                if let Error::Away(reason) = error {
+                    let _ = away.set(reason);
                 }
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// Tells the edge, when this process is the one that does.
@@ -130,6 +144,7 @@ impl Certificates {
     /// Tells the edge everything it needs to know.
     pub(crate) async fn publish(&self) -> Result<(), Error> {
         let Some(port) = self.port else { return Ok(()) };
+        let _turn = self.turns.edge.lock().await;
         let table = self.table(port).await?;
         Ok(self.edge.secure(&table).await?)
     }
@@ -159,6 +174,13 @@ impl Certificates {
     }
 }
 
+/// Carries out orders, so that one that is slow does not hold up the others. The first failure ends it.
+async fn a_few_at_once<E>(
+    orders: impl Iterator<Item = impl Future<Output = Result<(), E>>>,
+) -> Result<(), E> {
+    stream::iter(orders).buffer_unordered(AT_ONCE).try_collect().await
+}
+
 fn key_name(host: &str, source: CertificateSource) -> String {
     format!("certificate/{source}/{host}")
 }
@@ -176,4 +198,41 @@ pub(crate) fn by_host(routed: Vec<RoutedHost>) -> BTreeMap<String, Transport> {
             .or_insert(transport);
     }
     hosts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_order_does_not_hold_up_the_others() {
+        let (under_way, most, done) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        let (free, waits) = tokio::sync::oneshot::channel::<()>();
+        let (mut free, mut waits) = (Some(free), Some(waits));
+        let orders = (0..20).map(|number| {
+            // The first waits for the last.
+            let waits = waits.take();
+            let free = (number == 19).then(|| free.take()).flatten();
+            let (under_way, most, done) = (&under_way, &most, &done);
+            async move {
+                under_way.set(under_way.get() + 1);
+                most.set(most.get().max(under_way.get()));
+                match waits {
+                    Some(waits) => waits.await.unwrap(),
+                    None => tokio::task::yield_now().await,
+                }
+                if let Some(free) = free {
+                    free.send(()).unwrap();
+                }
+                under_way.set(under_way.get() - 1);
+                done.set(done.get() + 1);
+                Ok::<(), Error>(())
+            }
+        });
+        let all = tokio::time::timeout(std::time::Duration::from_mins(1), a_few_at_once(orders)).await;
+        all.expect("the first held up the last").unwrap();
+        assert_eq!((most.get(), done.get()), (AT_ONCE, 20));
+    }
 }

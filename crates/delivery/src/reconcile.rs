@@ -190,6 +190,9 @@ async fn situation(cx: &Context, environment: &Environment) -> Result<Option<Sit
         Some(serving) => Serving::Other(wanted(cx, key, serving).await?),
     };
     let rollout = cx.store.rollout(key, target).await?;
+    if cx.store.mend_moments(environment, rollout.as_ref()).await? {
+        return Err(StoreError::Stale("the clock was set back, and moments were written anew").into());
+    }
     let replaced = match &rollout {
         Some(rollout) if serving == Serving::Want => replaced(cx, key, rollout, &want).await?,
         _ => None,

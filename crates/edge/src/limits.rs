@@ -63,6 +63,8 @@ pub struct Limits {
     pub eject_errors: u32,
     /// Between two looks whether a replica that is passed over is worth a probe.
     pub probe: Duration,
+    /// How long such a probe may take, from the connection to the head of its answer.
+    pub probed: Duration,
     /// How long a new replica's share grows, from a tenth of it to all.
     pub slow_start: Duration,
     /// Further attempts after the first.
@@ -77,10 +79,18 @@ pub struct Limits {
     pub held_bytes: usize,
 }
 
+impl Limits {
+    /// So many connections that three eighths of the files that may be open are left for replicas, logs and tables: most
+    /// connections are idle most of the time.
+    pub(crate) fn within_files(self, files: usize) -> Self {
+        Self { connections: self.connections.min(files / 8 * 5), ..self }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 8_192,
+            connections: 16_384,
             connections_per_client: 4_096,
             header_fields: 100,
             head_bytes: naru_model::route::HEAD_BYTES_MAX,
@@ -107,6 +117,7 @@ impl Default for Limits {
             eject_max: Duration::from_secs(30),
             eject_errors: 10,
             probe: Duration::from_millis(500),
+            probed: Duration::from_secs(1),
             slow_start: Duration::from_secs(10),
             retries: 2,
             retries_at_once: 256,
@@ -114,5 +125,16 @@ impl Default for Limits {
             held_requests: 1_024,
             held_bytes: 16 * 1024 * 1024,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_replicas() {
+        let of = |files| Limits::default().within_files(files).connections;
+        assert_eq!([of(1_024), of(20_000), of(1 << 20), of(usize::MAX)], [640, 12_500, 16_384, 16_384]);
     }
 }

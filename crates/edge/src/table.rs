@@ -24,6 +24,9 @@ pub enum TableError {
     /// A header that visitors are to be told apart by, and that no request can have.
     #[error("{0:?} is not the name of a header")]
     Header(String),
+    /// A replica's health is asked for at what is not a path with an optional query.
+    #[error("{0:?} is not a path that a replica can be asked for")]
+    Health(String),
     /// The same host and path twice.
     #[error("{0}{1} is named twice")]
     Twice(String, String),
@@ -82,6 +85,10 @@ fn check_route(route: &Route) -> Result<(), TableError> {
     if route.backends.len() > BACKENDS_MAX {
         return Err(TableError::TooMany(route.backends.len(), "backends on one route", BACKENDS_MAX));
     }
+    let paths = route.backends.iter().filter_map(|backend| backend.health.as_ref());
+    if let Some(bad) = paths.into_iter().find(|path| !is_request_path(path)) {
+        return Err(TableError::Health(bad.chars().take(100).collect()));
+    }
     Ok(())
 }
 
@@ -114,6 +121,14 @@ fn is_path(path: &str) -> bool {
             .all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'"' | b'<' | b'>' | b'\\'))
 }
 
+/// What stands in the first line of a request for it: no space, no line end, no authority.
+fn is_request_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path.len() <= PATH_MAX
+        && path.bytes().all(|b| b.is_ascii_graphic())
+        && path.parse::<http::uri::PathAndQuery>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +148,12 @@ mod tests {
         }
         for bad in ["", "api", "/a//b", "/a/../b", "/a?b", "/a#b", "/a b", "/\n", "/."] {
             assert!(!is_path(bad), "{bad}");
+        }
+        for good in ["/", "/healthz", "/healthz?deep=1"] {
+            assert!(is_request_path(good), "{good}");
+        }
+        for bad in ["", "healthz", "/a b", "/a\r\nX: y", "http://other/", "/é"] {
+            assert!(!is_request_path(bad), "{bad}");
         }
     }
 }

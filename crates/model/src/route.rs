@@ -141,6 +141,9 @@ pub struct Backend {
     pub revision: RevisionNumber,
     /// Its share, relative to the other backends of the route.
     pub weight: u32,
+    /// Where it says whether it is well: a GET that is answered with 200 to 399. Without one, accepting a connection says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
 }
 
 /// What the edge says about one environment.

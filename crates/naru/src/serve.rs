@@ -40,6 +40,10 @@ pub(crate) struct Arguments {
     /// Where services are reached with TLS; nowhere unless this is given. Can be given more than once.
     #[arg(long, env = "NARU_EDGE_LISTEN_TLS")]
     pub(crate) edge_listen_tls: Vec<SocketAddr>,
+    /// The port at which visitors reach the edge with TLS, when it is mapped: redirects name it. The first TLS address's
+    /// otherwise.
+    #[arg(long, env = "NARU_PUBLIC_TLS_PORT", requires = "edge_listen_tls", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) public_tls_port: Option<u16>,
     /// Asks this authority for certificates: the URL of an ACME directory, letsencrypt, or letsencrypt-staging. Whoever sets
     /// it agrees to the authority's terms.
     #[arg(long, env = "NARU_ACME_DIRECTORY", value_parser = wiring::acme_directory)]

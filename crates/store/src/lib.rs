@@ -20,6 +20,7 @@ pub mod receipt;
 pub mod release;
 pub mod revision;
 pub mod run;
+mod set_back;
 pub mod setting;
 mod topic;
 pub mod trigger;

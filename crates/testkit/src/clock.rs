@@ -21,6 +21,11 @@ impl HandClock {
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_millis()).expect("a test's duration"), Ordering::SeqCst);
     }
+
+    /// Is set back by so much.
+    pub fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(i64::try_from(by.as_millis()).expect("a test's duration"), Ordering::SeqCst);
+    }
 }
 
 impl Clock for HandClock {

@@ -93,7 +93,8 @@ impl World {
         let specs: Vec<RouteSpec> = hosts.iter().map(spec).collect();
         assert_eq!(self.store.aim(&self.environment, revision, &specs, false).await.unwrap(), None);
         let replica = ReplicaKey { service: service.clone(), revision, index: 0, attempt: 0 };
-        let backend = Backend { revision, replica, address: replica_address().await, weight: 1 };
+        let backend =
+            Backend { revision, replica, address: replica_address().await, weight: 1, health: None };
         let route = |host: &&str| Route {
             host: (*host).to_owned(),
             path: "/".into(),
@@ -119,6 +120,7 @@ impl World {
             edge: self.edge.client(),
             settings,
             port: Some(self.edge.tls_address().port()),
+            turns: naru_certificate::Turns::default(),
         }
     }
 

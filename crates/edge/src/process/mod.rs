@@ -21,6 +21,7 @@ use naru_model::Problem;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ pub use self::run::{EdgeArguments, InProcess, in_process, main};
 
 use self::sockets::{Sockets, addresses, fit};
 use self::spawn::{bind, start};
-use crate::control::place::Place;
+use crate::control::place::{CONTROL, Place};
 use crate::control::{Client, handover};
 
 /// How often the edge is asked for a sign of life.
@@ -93,6 +94,7 @@ pub async fn ensure_running(config: ProcessConfig) -> Result<Supervisor, Problem
         Problem::new("edge.start", "the edge's folder cannot be made").cause(error.to_string())
     })?;
     let client = Client::of(&config.data);
+    end_silent(&place, &client).await;
     let adopted = adopt(&config, &place, &client).await;
     let outdated = adopted.as_ref().is_some_and(|(_, process)| is_outdated(process.pid, &config.program));
     let (sockets, process) = if let Some(adopted) = adopted {
@@ -196,6 +198,35 @@ async fn hung(client: &Client) {
 
 async fn answers(client: &Client) -> bool {
     tokio::time::timeout(ANSWER, client.about()).await.is_ok_and(|about| about.is_ok())
+}
+
+/// Ends the edge of the data folder if it hangs already: it could neither be adopted nor give its addresses away. What is
+/// under way there and what waits to be accepted is lost already.
+async fn end_silent(place: &Place, client: &Client) {
+    for _ in 0..SILENCE {
+        if listener(place).await.is_none() || answers(client).await {
+            return;
+        }
+        tokio::time::sleep(PROBE).await;
+    }
+    let Some(pid) = listener(place).await else { return };
+    let Ok(process) = Process::adopted(pid) else { return };
+    // The number could have been given to another process before the watch.
+    if listener(place).await != Some(pid) {
+        return;
+    }
+    tracing::error!(pid, "the edge that was found does not answer; its process is ended");
+    if let Err(error) = pidfd_send_signal(process.ended.get_ref(), Signal::KILL) {
+        tracing::warn!(pid, %error, "the hung edge could not be ended");
+    }
+    let _ = tokio::time::timeout(DEATH, process.wait()).await;
+}
+
+/// The process that listens at the control socket, as the kernel knows it: also one that answers nothing.
+async fn listener(place: &Place) -> Option<u32> {
+    let path = place.socket(CONTROL).ok()?;
+    let connection = tokio::time::timeout(ANSWER, UnixStream::connect(&path)).await.ok()?.ok()?;
+    connection.peer_cred().ok()?.pid()?.try_into().ok()
 }
 
 /// Ends a process that hangs; what is under way there is lost already. One that took its place meanwhile answers.

@@ -72,6 +72,11 @@ fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
+fn open_files() -> usize {
+    let Rlimit { current, .. } = getrlimit(Resource::Nofile);
+    current.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX)
+}
+
 async fn run(arguments: &EdgeArguments, clock: Arc<dyn Clock>) -> Result<(), Problem> {
     let sockets = inherited(arguments.tls_sockets).map_err(|error| not_started(&error))?;
     let place = Place::in_data(&arguments.data);
@@ -90,7 +95,8 @@ async fn run(arguments: &EdgeArguments, clock: Arc<dyn Clock>) -> Result<(), Pro
         .min(64);
     let access =
         AccessLog::File { path: place.path("access.log"), bytes_max: arguments.access_log_bytes, kept: 4 };
-    let config = EdgeConfig { limits: Limits::default(), access, clock: Arc::clone(&clock), workers };
+    let limits = Limits::default().within_files(open_files());
+    let config = EdgeConfig { limits, access, clock: Arc::clone(&clock), workers };
     let edge = Edge::new(config).map_err(|error| not_started(&error))?;
     let (orders, mut ordered) = mpsc::channel(4);
     let copies = sockets.try_clone().map_err(|error| not_started(&error))?;

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use naru_model::rollout::ReplicaKey;
+use naru_model::route;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::body::RequestBody;
 use super::health::Health;
+use super::probe;
 use crate::Limits;
 
 /// A connection to a replica on which one request at a time can be sent.
@@ -28,6 +30,8 @@ pub(super) struct Backend {
     pub(super) name: Box<str>,
     pub(super) address: SocketAddr,
     pub(super) health: Health,
+    /// Where a probe asks whether it is well.
+    health_path: Option<Box<str>>,
     in_flight: AtomicU32,
     /// The last index that named it.
     named_in: AtomicU64,
@@ -45,12 +49,13 @@ struct Idle {
 }
 
 impl Backend {
-    pub(super) fn new(replica: ReplicaKey, address: SocketAddr, workers: usize) -> Self {
+    pub(super) fn new(named: &route::Backend, workers: usize) -> Self {
         Self {
-            name: replica.to_string().into(),
-            replica,
-            address,
+            name: named.replica.to_string().into(),
+            replica: named.replica.clone(),
+            address: named.address,
             health: Health::new(),
+            health_path: named.health.as_deref().map(Into::into),
             in_flight: AtomicU32::new(0),
             named_in: AtomicU64::new(0),
             left_at: Mutex::default(),
@@ -144,11 +149,18 @@ impl Backend {
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
     }
 
-    /// Looks whether a replica that is passed over can be reached again.
+    /// Looks whether a replica that is passed over is well again, as far as it can be asked.
     pub(super) async fn probe(self: Arc<Self>, limits: Arc<Limits>) {
-        match self.reach(&limits).await {
-            Ok(_) => self.health.restore(),
-            Err(_) => self.health.unreachable(&limits),
+        let is_well = match &self.health_path {
+            Some(path) => {
+                probe::says_that_it_is_well(self.reach(&limits), self.address, path, limits.probed).await
+            }
+            None => self.reach(&limits).await.is_ok(),
+        };
+        if is_well {
+            self.health.restore();
+        } else {
+            self.health.unreachable(&limits);
         }
     }
 }

@@ -20,6 +20,7 @@ mod health;
 mod http2;
 mod notice;
 mod page;
+mod probe;
 mod proxy;
 mod rates;
 mod record;

@@ -298,19 +298,17 @@ mod tests {
         shared(path, None, &weights)
     }
 
+    fn replica(index: u32) -> naru_model::route::Backend {
+        let service = "web".parse().unwrap();
+        let replica = ReplicaKey { service, revision: RevisionNumber(1), index, attempt: 0 };
+        let address = "127.0.0.1:1".parse().unwrap();
+        naru_model::route::Backend { replica, address, revision: RevisionNumber(1), weight: 1, health: None }
+    }
+
     /// Each choice by revision and weight.
     fn shared(path: &str, sticky: Option<Sticky>, weights: &[(u32, u32)]) -> Arc<Entry> {
         let choices = weights.iter().zip(0..).map(|(&(revision, weight), index)| Choice {
-            backend: Arc::new(Backend::new(
-                ReplicaKey {
-                    service: "web".parse().unwrap(),
-                    revision: RevisionNumber(1),
-                    index,
-                    attempt: 0,
-                },
-                "127.0.0.1:1".parse().unwrap(),
-                1,
-            )),
+            backend: Arc::new(Backend::new(&replica(index), 1)),
             revision: RevisionNumber(revision),
             weight,
             figures: Arc::default(),

@@ -14,6 +14,7 @@ use naru_model::rollout::ReplicaKey;
 use naru_model::route::{
     AppliedTable, InFlight, LatencyBucket, RevisionFigures, Route, RouteTable, TrafficSeen,
 };
+use naru_model::time::is_ahead;
 use naru_model::{EnvironmentKey, Generation, RevisionNumber};
 
 use super::backend::Backend;
@@ -42,7 +43,8 @@ pub enum PublishError {
     Table(#[from] TableError),
 }
 
-type BackendKey = (ReplicaKey, SocketAddr);
+/// A replica that is asked for its health elsewhere is another one here.
+type BackendKey = (ReplicaKey, SocketAddr, Option<String>);
 
 /// Everything that was published, and what it needs.
 #[derive(Default)]
@@ -97,6 +99,13 @@ impl Edge {
     pub async fn status(&self, environment: &EnvironmentKey) -> TrafficSeen {
         let mut tables = self.tables.lock().await;
         tables.forget_idle(environment);
+        let now = self.clock.now();
+        if let Some(applied) = tables.applied.get_mut(environment)
+            && is_ahead(applied.since, now)
+        {
+            // The clock was set back: who waits since then shall not wait until it has caught up.
+            applied.since = now;
+        }
         TrafficSeen {
             applied: tables.applied.get(environment).cloned(),
             in_flight: tables.in_flight(environment),
@@ -207,8 +216,8 @@ impl Tables {
     ) -> Arc<Backend> {
         let backends = self.backends.entry(environment.clone()).or_default();
         let backend = backends
-            .entry((named.replica.clone(), named.address))
-            .or_insert_with(|| Arc::new(Backend::new(named.replica.clone(), named.address, workers)));
+            .entry((named.replica.clone(), named.address, named.health.clone()))
+            .or_insert_with(|| Arc::new(Backend::new(named, workers)));
         backend.named_in(self.version);
         Arc::clone(backend)
     }

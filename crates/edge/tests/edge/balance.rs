@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use naru_edge::Limits;
+use naru_model::route::Backend;
 use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
@@ -224,6 +225,61 @@ async fn repetitions_are_bounded_and_counted() {
         assert_eq!(taken.load(Ordering::SeqCst), 1, "{request}");
     }
     assert_eq!(retried(&fixture).await, 2);
+}
+
+#[tokio::test]
+async fn a_replica_with_a_health_path_returns_when_it_says_that_it_is_well() {
+    let limits = Limits {
+        eject: Duration::from_millis(20),
+        eject_max: Duration::from_millis(50),
+        probe: Duration::from_millis(10),
+        probed: Duration::from_millis(200),
+        eject_errors: 5,
+        ..at_once()
+    };
+    let fixture = Fixture::with(limits).await;
+    let (mood, probes) = (Arc::new(AtomicUsize::new(ILL)), Arc::new(AtomicUsize::new(0)));
+    let one = minded(&mood, &probes).await;
+    let other = Replica::named("other").await;
+    let asked = Backend { health: Some("/healthz?deep=1".to_owned()), ..backend(key(1, 0), one.address, 1) };
+    fixture
+        .publish(1, vec![route("shop.test", "/", vec![asked, backend(key(1, 1), other.address, 1)])])
+        .await;
+    while fixture.get("shop.test", "/").await.status != 503 || one.count() < 5 {}
+    // It can be reached, and it answers; but not that it is well, or not in time.
+    for mood_now in [ILL, SILENT, ILL] {
+        mood.store(mood_now, Ordering::SeqCst);
+        let before = probes.load(Ordering::SeqCst);
+        until(async || probes.load(Ordering::SeqCst) > before + 3).await;
+        for _ in 0..20 {
+            assert_eq!(fixture.get("shop.test", "/").await.text(), "other");
+        }
+    }
+    mood.store(WELL, Ordering::SeqCst);
+    until(async || fixture.get("shop.test", "/").await.text() == "well").await;
+}
+
+const ILL: usize = 0;
+const SILENT: usize = 1;
+const WELL: usize = 2;
+
+/// A replica that answers as its mood is, at its health path too.
+async fn minded(mood: &Arc<AtomicUsize>, probes: &Arc<AtomicUsize>) -> Replica {
+    let (mood, probes) = (Arc::clone(mood), Arc::clone(probes));
+    Replica::start(Router::new().fallback(move |uri: Uri| {
+        let mood = mood.load(Ordering::SeqCst);
+        if uri == "/healthz?deep=1" {
+            probes.fetch_add(1, Ordering::SeqCst);
+        }
+        async move {
+            match mood {
+                WELL => (StatusCode::OK, "well"),
+                SILENT => std::future::pending().await,
+                _ => (StatusCode::SERVICE_UNAVAILABLE, "ill"),
+            }
+        }
+    }))
+    .await
 }
 
 #[tokio::test]

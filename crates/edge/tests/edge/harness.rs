@@ -126,7 +126,7 @@ pub(crate) fn key(revision: u32, index: u32) -> ReplicaKey {
 }
 
 pub(crate) fn backend(replica: ReplicaKey, address: SocketAddr, weight: u32) -> Backend {
-    Backend { revision: replica.revision, replica, address, weight }
+    Backend { revision: replica.revision, replica, address, weight, health: None }
 }
 
 pub(crate) fn route(host: &str, path: &str, backends: Vec<Backend>) -> Route {

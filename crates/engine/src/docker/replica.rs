@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use naru_model::job::{ExitReason, SecretScope};
 use naru_model::rollout::{ReplicaKey, ReplicaSeen, ReplicaState, Seen};
+use naru_model::time::is_ahead;
 use naru_model::workload::{ServiceSpec, Template, TemplateHash, Value};
 use naru_model::{Clock, EnvironmentKey, Generation, Problem, Timestamp};
 use secrecy::ExposeSecret as _;
@@ -334,7 +335,9 @@ fn in_network(seen: &Inspected, network: &str, port: u16) -> Option<SocketAddr> 
 }
 
 fn has_settled(since: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(since) >= jiff::SignedDuration::try_from(Template::SETTLE).expect("two seconds fit")
+    is_ahead(since, now)
+        || now.duration_since(since)
+            >= jiff::SignedDuration::try_from(Template::SETTLE).expect("two seconds fit")
 }
 
 /// A host name has at most 63 characters and does not end in a hyphen.

@@ -30,7 +30,7 @@ use crate::maintenance::Maintenance;
 use crate::name::ServiceName;
 use crate::problem::Problem;
 use crate::route::{RevisionFigures, RouteTable, TrafficSeen};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, is_ahead};
 use crate::workload::{EnvironmentSpec, ServiceSpec, TemplateHash};
 
 /// Names one replica of an environment. `revision` is the one it was first started for; `attempt` counts restarts.
@@ -216,6 +216,17 @@ pub struct Progress {
     pub baseline: Vec<RevisionFigures>,
     /// Since when a service of the revision that was switched to has no ready replica, while it is watched.
     pub unready_since: Option<Timestamp>,
+}
+
+impl Progress {
+    /// The same, after a clock that was set back: what lies in the future is now, so that a wait lasts its length once more,
+    /// and not until the clock has caught up. `None` when nothing lies there.
+    pub fn after_set_back(&self, now: Timestamp) -> Option<Self> {
+        let mend = |at: Option<Timestamp>| at.map(|at| if is_ahead(at, now) { now } else { at });
+        let (since, unready_since) = (mend(self.since), mend(self.unready_since));
+        let mended = Self { since, unready_since, ..self.clone() };
+        (mended != *self).then_some(mended)
+    }
 }
 
 /// Where a move stands between ready replicas and all the requests.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::plan::elapsed;
 use super::{Action, ReplicaKey, ReplicaSeen, ReplicaState, Situation, Wanted};
 use crate::name::{ServiceName, VolumeName};
+use crate::time::is_ahead;
 use crate::workload::{EnvironmentSpec, Template, TemplateHash, VolumeAccess};
 
 /// A replica that ran at least this long before it exited is started again at once.
@@ -107,7 +108,7 @@ impl<'a> Replicas<'a> {
     pub(super) fn is_trusted(&self, spec: &EnvironmentSpec, service: &ServiceName, long: Duration) -> bool {
         self.kept(spec, service).into_iter().all(|replica| match replica.state {
             ReplicaState::Running { since, .. } if replica.key.attempt > 0 => {
-                elapsed(since, self.situation.now) >= long
+                is_ahead(since, self.situation.now) || elapsed(since, self.situation.now) >= long
             }
             _ => true,
         })
@@ -210,11 +211,12 @@ impl<'a> Replicas<'a> {
 
     fn wait_before_restart(&self, replica: &ReplicaSeen) -> Duration {
         let ReplicaState::Exited { started, at, .. } = &replica.state else { return Duration::ZERO };
-        if started.is_some_and(|started| elapsed(started, *at) >= STEADY) {
+        let now = self.situation.now;
+        if is_ahead(*at, now) || started.is_some_and(|started| elapsed(started, *at) >= STEADY) {
             return Duration::ZERO;
         }
         let pause = Duration::from_secs(1 << replica.key.attempt.min(6)).min(LONGEST_WAIT);
-        pause.saturating_sub(elapsed(*at, self.situation.now))
+        pause.saturating_sub(elapsed(*at, now))
     }
 
     /// Starts what is missing of a service, up to `room` replicas in all. Returns when to look again if some must wait.

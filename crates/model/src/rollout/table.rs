@@ -7,7 +7,7 @@ use super::{ReplicaKey, Situation, Wanted};
 use crate::definition::Stickiness;
 use crate::name::ServiceName;
 use crate::route::{Backend, Route, RouteMode, RouteTable, Sticky, preview_of};
-use crate::workload::RouteSpec;
+use crate::workload::{Probe, RouteSpec};
 
 /// Where the requests of a service go during a move. A service without one stays with the old revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,15 +129,24 @@ fn route(
 /// The ready replicas of a service, with equal weights.
 fn backends(replicas: &Replicas<'_>, wanted: &Wanted, service: &ServiceName) -> Vec<Backend> {
     let ready = replicas.ready(&wanted.spec, service);
+    let health = health_path(wanted, service);
     let backend = |replica: &super::ReplicaSeen| {
         Some(Backend {
             replica: replica.key.clone(),
             address: replica.address?,
             revision: wanted.revision,
             weight: 1,
+            health: health.clone(),
         })
     };
     ready.filter_map(backend).collect()
+}
+
+fn health_path(wanted: &Wanted, service: &ServiceName) -> Option<String> {
+    match &wanted.spec.services.get(service)?.template.probe {
+        Some(Probe::Http { path }) => Some(path.clone()),
+        Some(Probe::Tcp) | None => None,
+    }
 }
 
 /// Weights of a shared route are hundredths of a percent: together 10,000.

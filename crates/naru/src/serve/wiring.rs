@@ -194,7 +194,8 @@ fn certificates(arguments: &Arguments, ground: &Ground, edge: &Supervisor) -> Ce
         keys: ground.keys.clone(),
         edge: edge.client(),
         settings: naru_certificate::Settings { acme, local },
-        port: edge.tls_addresses().first().map(SocketAddr::port),
+        port: edge.tls_addresses().first().map(|tls| arguments.public_tls_port.unwrap_or(tls.port())),
+        turns: naru_certificate::Turns::default(),
     }
 }
 

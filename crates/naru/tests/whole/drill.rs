@@ -87,6 +87,22 @@ fn the_edge_killed_under_load_serves_again_within_a_second() {
 }
 
 #[test]
+fn an_edge_that_hangs_when_serve_starts_is_replaced() {
+    let instance = Instance::start();
+    let shop = Project::create(&instance, "shop");
+    shop.deliver(&version("one"));
+    let hung = edge(&instance).expect("the edge runs");
+    instance.signal(Signal::SIGTERM);
+    kill(hung, Signal::SIGSTOP).unwrap();
+    instance.serve_again();
+    shop.until_serves("/variable/VERSION", "one");
+    let next = edge(&instance).expect("an edge runs");
+    assert_ne!(next, hung, "the one that hung is gone");
+    shop.deliver(&version("two"));
+    shop.until_serves("/variable/VERSION", "two");
+}
+
+#[test]
 fn restarts_and_an_upgrade_of_serve_and_edge_cost_no_request() {
     let instance = Instance::start();
     let shop = Project::create(&instance, "shop");

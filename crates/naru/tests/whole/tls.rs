@@ -24,6 +24,15 @@ fn curl(authority: &Path, url: &str) -> Result<String, String> {
     Ok(String::from_utf8(output.stdout).unwrap())
 }
 
+/// Where a plain request is sent on to.
+fn redirect(instance: &Instance, host: &str) -> String {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*"]);
+    curl.args(["--header", &format!("Host: {host}"), "--write-out", "%{redirect_url}"]);
+    curl.arg(format!("http://{}/path?query=1", instance.edge())).env_clear();
+    String::from_utf8(curl.output().expect("curl is installed").stdout).unwrap()
+}
+
 #[test]
 fn a_service_is_reached_by_tls_also_while_serve_is_away() {
     let instance = Instance::start_with(&TLS);
@@ -47,4 +56,12 @@ fn a_service_is_reached_by_tls_also_while_serve_is_away() {
     instance.wait_until_ready();
     assert_eq!(curl(&authority, &url), Ok("one by 2".to_owned()), "the same port and certificate");
     assert_eq!(address(), Some(url));
+
+    // The port is mapped: visitors find it elsewhere.
+    instance.kill();
+    instance.serve(&[TLS[0], TLS[1], "--public-tls-port", "8443"]);
+    instance.wait_until_ready();
+    let mapped = format!("https://{}:8443/path?query=1", shop.host());
+    let told = || redirect(&instance, &shop.host());
+    until("redirects name the public port", told, || (told() == mapped).then_some(()));
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use naru_engine::fake::Behaviour;
-use naru_model::rollout::{Decision, Stage};
+use naru_model::rollout::{Decision, Progress, Stage};
 use naru_model::route::{LatencyBucket, RevisionFigures, RouteTable};
 use naru_model::{Clock, EnvironmentKey, RevisionNumber};
+use naru_store::StoreError;
 use naru_store::intent::IntentKind;
 use naru_store::revision::Outcome;
 use naru_testkit::rig::{Rig, World};
@@ -241,4 +242,45 @@ async fn a_crash_after_the_switch_returns_by_itself_also_across_a_restart() {
     rig.go_on(2 * MINUTE, |_| ()).await;
     assert_eq!(rig.serving(&key).await, Some(RevisionNumber(1)), "it is not brought back");
     assert_eq!(world.fake.violations(), Vec::<String>::new());
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Looks once after the clock was set back: only moments are written anew, and then none is left.
+async fn look_after_set_back(rig: &Rig, key: &EnvironmentKey) {
+    rig.world.clock.set_back(DAY);
+    let looked = naru_delivery::reconcile::reconcile(&rig.delivery, key).await;
+    assert!(matches!(looked, Err(StoreError::Stale(_))), "{looked:?}");
+    let environment = rig.store.environment(key).await.unwrap().unwrap();
+    assert_eq!(environment.target_since, rig.world.clock.now());
+    let rollout = rig.store.rollout(key, environment.target.unwrap()).await.unwrap();
+    assert!(!rig.store.mend_moments(&environment, rollout.as_ref()).await.unwrap(), "once is enough");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_lets_the_pause_of_a_canary_begin_anew() {
+    let world = World::default();
+    let (rig, project, key) = start(&world).await;
+    rig.release(&project, CANARY, "one").await;
+    rig.settle(MINUTE).await;
+    rig.release(&project, CANARY, "two").await;
+    visit(&rig, &key, Duration::from_secs(6), None).await;
+    let before = rig.store.rollout(&key, RevisionNumber(2)).await.unwrap().unwrap().progress;
+    look_after_set_back(&rig, &key).await;
+    let after = rig.store.rollout(&key, RevisionNumber(2)).await.unwrap().unwrap().progress;
+    assert_eq!(after, Progress { since: Some(world.clock.now()), ..before });
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_keep_the_old_revision_warm_for_longer() {
+    let world = World::default();
+    let (rig, project, key) = start(&world).await;
+    let kept = "service: { build: {}, port: 8080, strategy: { blue-green: { keep: 1m } } }";
+    for content in ["one", "two"] {
+        rig.release(&project, kept, content).await;
+        rig.settle(MINUTE).await;
+    }
+    look_after_set_back(&rig, &key).await;
+    let rollout = rig.store.rollout(&key, RevisionNumber(2)).await.unwrap().unwrap();
+    assert_eq!(rollout.switched_at, Some(world.clock.now()));
 }

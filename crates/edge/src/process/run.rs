@@ -127,6 +127,7 @@ async fn run(arguments: &EdgeArguments, clock: Arc<dyn Clock>) -> Result<(), Pro
     for thread in threads {
         let _ = thread.join();
     }
+    edge.flush();
     Ok(())
 }
 
@@ -183,6 +184,7 @@ fn start_workers(
 }
 
 fn accept_on(edge: &Arc<Edge>, sockets: Sockets, worker: usize) -> std::io::Result<()> {
+    tokio::spawn(Arc::clone(edge).work(worker));
     let plain = sockets.plain.into_iter().map(|socket| (socket, Port::Plain));
     let tls = sockets.tls.into_iter().map(|socket| (socket, Port::Tls));
     for (socket, port) in plain.chain(tls) {

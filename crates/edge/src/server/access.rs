@@ -1,22 +1,21 @@
-//! The access log: one JSON line per request, written by a thread of its own. A writer that falls behind loses
-//! lines, which are counted, rather than slow requests down.
+//! The access log: one JSON line per request. Workers render their lines into memory that they share; a thread writes
+//! down what has gathered. A writer that falls behind loses lines, which are counted, rather than slow requests down.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Uri};
-use naru_model::{RevisionNumber, Timestamp};
-use serde::Serialize;
+use naru_model::{EnvironmentKey, RevisionNumber, Timestamp};
+use serde::{Serialize, Serializer};
 
-use super::backend::Backend;
-use super::routing::Entry;
+use super::routing::{Choice, Entry};
 
 /// Where access lines go.
 #[derive(Debug, Clone)]
@@ -36,27 +35,31 @@ pub enum AccessLog {
     },
 }
 
-/// Lines that wait for the writer.
-const QUEUE_MAX: usize = 8_192;
-/// Bytes of a path in a line.
+/// Bytes of lines that wait for the writer.
+const WAITING_MAX: usize = 4 * 1024 * 1024;
+/// What is kept for them while little happens.
+const ROOM: usize = 256 * 1024;
+/// How long lines gather before they are written.
+const GATHER: Duration = Duration::from_millis(20);
+/// Bytes of a host and of a path in a line.
+const HOST_MAX: usize = 260;
 const PATH_MAX: usize = 1_024;
 
-/// One request, as it is handed to the writer. Rendering happens there.
-pub(super) struct Line {
+/// One request that is over.
+pub(super) struct Line<'a> {
     pub(super) at: Timestamp,
-    pub(super) request_id: HeaderValue,
+    pub(super) request_id: &'a HeaderValue,
     pub(super) peer: IpAddr,
-    pub(super) host: Option<HeaderValue>,
-    pub(super) method: Method,
-    pub(super) uri: Uri,
+    pub(super) host: Option<&'a HeaderValue>,
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
     pub(super) status: Option<u16>,
     pub(super) broken: bool,
     pub(super) took: Duration,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
-    pub(super) revision: Option<RevisionNumber>,
-    pub(super) replica: Option<Arc<Backend>>,
-    pub(super) route: Option<Arc<Entry>>,
+    pub(super) route: Option<&'a Entry>,
+    pub(super) choice: Option<&'a Choice>,
 }
 
 /// The line's fields. The query is left out: it may carry what nobody should read later.
@@ -75,7 +78,7 @@ struct Fields<'a> {
     bytes_in: u64,
     bytes_out: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    environment: Option<String>,
+    environment: Option<AsText<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,16 +87,23 @@ struct Fields<'a> {
     replica: Option<&'a str>,
 }
 
-impl Line {
-    fn render(&self) -> Vec<u8> {
-        let text = |value: &'_ HeaderValue| value.to_str().unwrap_or_default().to_owned();
-        let host = self.host.as_ref().map(text).unwrap_or_default();
+struct AsText<'a>(&'a EnvironmentKey);
+
+impl Serialize for AsText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+impl Line<'_> {
+    fn render(&self, out: &mut Vec<u8>) {
+        let host = self.host.and_then(|host| host.to_str().ok()).unwrap_or_default();
         let path = self.uri.path();
         let fields = Fields {
             at: self.at,
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: self.peer,
-            host: &host[..host.len().min(260)],
+            host: &host[..host.len().min(HOST_MAX)],
             method: self.method.as_str(),
             path: &path[..path.floor_char_boundary(PATH_MAX)],
             status: self.status,
@@ -101,48 +111,116 @@ impl Line {
             took_us: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
-            environment: self.route.as_ref().map(|route| route.environment.to_string()),
-            service: self.route.as_ref().map(|route| &*route.service),
-            revision: self.revision,
-            replica: self.replica.as_ref().map(|replica| &*replica.name),
+            environment: self.route.map(|route| AsText(&route.environment)),
+            service: self.route.map(|route| &*route.service),
+            revision: self.choice.map(|choice| choice.revision),
+            replica: self.choice.map(|choice| &*choice.backend.name),
         };
-        serde_json::to_vec(&fields).unwrap_or_default()
+        // Memory takes everything.
+        let _ = serde_json::to_writer(&mut *out, &fields);
+        out.push(b'\n');
     }
 }
 
 /// The request path's end of the log.
 pub(super) struct AccessSink {
-    queue: Option<SyncSender<Line>>,
+    log: Option<(Arc<Log>, Thread)>,
     dropped: AtomicU64,
+}
+
+/// What the workers and the writer share.
+struct Log {
+    waiting: Mutex<Vec<u8>>,
+    desk: Mutex<Desk>,
+    closed: AtomicBool,
+}
+
+/// The writer's side: where lines go, and those that it is at.
+struct Desk {
+    target: Target,
+    lines: Vec<u8>,
 }
 
 impl AccessSink {
     pub(super) fn open(log: AccessLog) -> std::io::Result<Self> {
-        let mut target = match log {
-            AccessLog::Off => return Ok(Self { queue: None, dropped: AtomicU64::new(0) }),
+        let target = match log {
+            AccessLog::Off => return Ok(Self { log: None, dropped: AtomicU64::new(0) }),
             AccessLog::Tracing => Target::Tracing,
             AccessLog::File { path, bytes_max, kept } => {
                 Target::File(Rotating::open(path, bytes_max.max(1), kept)?)
             }
         };
-        let (queue, lines) = sync_channel(QUEUE_MAX);
-        std::thread::Builder::new()
-            .name("edge-access".into())
-            .spawn(move || write_all(&lines, &mut target))?;
-        Ok(Self { queue: Some(queue), dropped: AtomicU64::new(0) })
+        let log = Arc::new(Log {
+            waiting: Mutex::default(),
+            desk: Mutex::new(Desk { target, lines: Vec::new() }),
+            closed: AtomicBool::new(false),
+        });
+        let shared = Arc::clone(&log);
+        let writer = std::thread::Builder::new().name("edge-access".into()).spawn(move || shared.write())?;
+        Ok(Self { log: Some((log, writer.thread().clone())), dropped: AtomicU64::new(0) })
     }
 
-    pub(super) fn write(&self, line: impl FnOnce() -> Line) {
-        if let Some(queue) = &self.queue
-            && queue.try_send(line()).is_err()
-        {
+    pub(super) fn put(&self, line: &Line<'_>) {
+        let Some((log, writer)) = &self.log else { return };
+        let mut waiting = lock(&log.waiting);
+        if waiting.len() > WAITING_MAX {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let is_first = waiting.is_empty();
+        line.render(&mut waiting);
+        drop(waiting);
+        // The writer sleeps until there is something, and then lets it gather: it is woken once for many lines.
+        if is_first {
+            writer.unpark();
         }
     }
 
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+
+    /// Writes down what waits, at once.
+    pub(super) fn flush(&self) {
+        if let Some((log, _)) = &self.log {
+            log.write_down();
+        }
+    }
+}
+
+impl Drop for AccessSink {
+    fn drop(&mut self) {
+        if let Some((log, writer)) = &self.log {
+            log.closed.store(true, Ordering::Release);
+            writer.unpark();
+        }
+    }
+}
+
+impl Log {
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own, which nothing else waits for")]
+    fn write(&self) {
+        while !self.closed.load(Ordering::Acquire) {
+            std::thread::park();
+            std::thread::sleep(GATHER);
+            self.write_down();
+        }
+    }
+
+    fn write_down(&self) {
+        let Desk { target, lines } = &mut *lock(&self.desk);
+        std::mem::swap(&mut *lock(&self.waiting), lines);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            target.put(line);
+        }
+        target.flush();
+        lines.clear();
+        lines.shrink_to(ROOM);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 enum Target {
@@ -150,22 +228,12 @@ enum Target {
     File(Rotating),
 }
 
-fn write_all(lines: &Receiver<Line>, target: &mut Target) {
-    while let Ok(line) = lines.recv() {
-        target.put(&line.render());
-        // What has gathered goes into one write; what is alone does not wait.
-        while let Ok(line) = lines.try_recv() {
-            target.put(&line.render());
-        }
-        target.flush();
-    }
-}
-
 impl Target {
     fn put(&mut self, line: &[u8]) {
         match self {
             Self::Tracing => {
-                tracing::info!(target: "naru_edge::access", "{}", String::from_utf8_lossy(line));
+                let line = String::from_utf8_lossy(line);
+                tracing::info!(target: "naru_edge::access", "{}", line.trim_end());
             }
             Self::File(file) => file.put(line),
         }
@@ -193,16 +261,16 @@ impl Rotating {
         Ok(Self { path, out: BufWriter::with_capacity(64 * 1024, file), bytes, bytes_max, kept })
     }
 
-    /// A line that cannot be written (the disk is full) is lost; the next one is tried again.
+    /// `line` with its end. One that cannot be written (the disk is full) is lost; the next one is tried again.
     fn put(&mut self, line: &[u8]) {
-        let length = line.len() as u64 + 1;
+        let length = line.len() as u64;
         if self.bytes > 0 && self.bytes + length > self.bytes_max {
             let _ = self.out.flush();
             if let Err(error) = self.rotate() {
                 tracing::warn!(%error, "the access log could not be rotated");
             }
         }
-        if self.out.write_all(line).and_then(|()| self.out.write_all(b"\n")).is_ok() {
+        if self.out.write_all(line).is_ok() {
             self.bytes += length;
         }
     }
@@ -245,7 +313,7 @@ mod tests {
         let path = folder.path().join("access.log");
         let mut file = Rotating::open(path.clone(), 25, 2).unwrap();
         for number in 0..10 {
-            file.put(format!("line {number:04}").as_bytes());
+            file.put(format!("line {number:04}\n").as_bytes());
         }
         file.out.flush().unwrap();
         let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();

@@ -33,8 +33,10 @@ mod upgrade;
 mod websocket;
 mod wire;
 mod words;
+mod workers;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -43,7 +45,7 @@ use arc_swap::ArcSwap;
 use futures::StreamExt as _;
 use naru_model::{Clock, EnvironmentKey, RevisionNumber, Timestamp};
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,6 +64,7 @@ use self::rates::Rates;
 use self::routing::Routing;
 use self::shelf::Shelf;
 use self::tables::Tables;
+use self::workers::{Handed, Load, Workers};
 use crate::{Limits, TlsTable, TlsTableError};
 
 /// Replicas that are probed at the same time.
@@ -75,7 +78,7 @@ pub struct EdgeConfig {
     pub access: AccessLog,
     /// The hour, for access lines.
     pub clock: Arc<dyn Clock>,
-    /// How many threads will call [`Edge::serve`]; each keeps its own idle connections.
+    /// How many threads will call [`Edge::work`] and [`Edge::serve`]; each keeps its own idle connections.
     pub workers: usize,
 }
 
@@ -86,7 +89,7 @@ pub struct Edge {
     /// Since when figures are counted.
     started_at: Timestamp,
     access: AccessSink,
-    workers: usize,
+    workers: Workers,
     routing: ArcSwap<Routing>,
     /// The version of `routing`; see `admit` for why it is kept apart.
     version: AtomicU64,
@@ -130,7 +133,7 @@ impl Edge {
             tls,
             clock,
             access: AccessSink::open(access)?,
-            workers: workers.max(1),
+            workers: Workers::new(workers),
             routing: ArcSwap::default(),
             version: AtomicU64::new(0),
             changed: watch::channel(0).0,
@@ -147,8 +150,20 @@ impl Edge {
         }))
     }
 
-    /// Accepts connections until the edge drains. Call it once per worker and listener; several workers may share
-    /// one listening socket. `worker` counts from 0.
+    /// Carries the connections that other workers accepted, until the edge ends. Call it once per worker; `worker` counts
+    /// from 0.
+    pub async fn work(self: Arc<Self>, worker: usize) {
+        let Some(mut door) = self.workers.door(worker) else { return };
+        while let Some(Some(handed)) = self.ended.run_until_cancelled(door.recv()).await {
+            let Handed { stream, peer, port, load } = handed;
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                self.carry(stream, peer, port, worker, load);
+            }
+        }
+    }
+
+    /// Accepts connections until the edge drains. Call it once per worker and listener, beside [`Edge::work`]; several
+    /// workers may share one listening socket.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, worker: usize, port: Port) {
         loop {
             let accepted = tokio::select! {
@@ -163,11 +178,12 @@ impl Edge {
                         slot = Arc::clone(&self.slots).acquire_owned() => slot.ok(),
                         () = self.draining.cancelled() => None,
                     };
-                    let arrival = Arrival { edge: Arc::clone(&self), peer, worker, port };
-                    self.tasks.spawn(async move {
-                        arrival.carry(stream).await;
-                        drop(slot);
-                    });
+                    let (by, load) = self.workers.least_busy(worker, slot, self.tasks.token());
+                    if by == worker {
+                        self.carry(stream, peer, port, worker, load);
+                    } else if let Ok(stream) = stream.into_std() {
+                        self.workers.hand_over(by, Handed { stream, peer, port, load });
+                    }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -176,6 +192,14 @@ impl Edge {
                 }
             }
         }
+    }
+
+    fn carry(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, port: Port, worker: usize, load: Load) {
+        let arrival = Arrival { edge: Arc::clone(self), peer, worker, port };
+        tokio::spawn(async move {
+            arrival.carry(stream).await;
+            drop(load);
+        });
     }
 
     /// Keeps house until the edge ends: closes connections to replicas that have been idle for too long, and probes
@@ -239,6 +263,11 @@ impl Edge {
         let in_time = tokio::time::timeout(patience, self.tasks.wait()).await.is_ok();
         self.ended.cancel();
         in_time
+    }
+
+    /// Writes down the access lines that wait to be.
+    pub fn flush(&self) {
+        self.access.flush();
     }
 
     /// Waits until nothing is left to do.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Method, Uri};
+use naru_model::Timestamp;
 use naru_model::maintenance::Maintenance;
 use naru_model::route::RouteLimits;
 
@@ -38,12 +39,11 @@ impl Record {
         uri: &Uri,
         host: Option<&HeaderValue>,
     ) -> Self {
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        let id = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        let now = edge.clock.now();
         Self {
             edge: Arc::clone(edge),
             started: Instant::now(),
-            request_id: HeaderValue::from_str(id).expect("an id is visible ASCII"),
+            request_id: new_id(now),
             peer,
             method: method.clone(),
             uri: uri.clone(),
@@ -127,6 +127,16 @@ impl Record {
     }
 }
 
+/// Ordered by time, and unlike any other; nobody's secret, so that randomness of the system would be wasted on it.
+fn new_id(now: Timestamp) -> HeaderValue {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).expect("an id is visible ASCII")
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         let took = self.started.elapsed();
@@ -150,21 +160,20 @@ impl Drop for Record {
                 self.edge.unrouted.end(&outcome);
             }
         }
-        self.edge.access.write(|| Line {
+        self.edge.access.put(&Line {
             at: self.edge.clock.now(),
-            request_id: self.request_id.clone(),
+            request_id: &self.request_id,
             peer: self.peer,
-            host: self.host.clone(),
-            method: self.method.clone(),
-            uri: self.uri.clone(),
+            host: self.host.as_ref(),
+            method: &self.method,
+            uri: &self.uri,
             status: self.status,
             broken: self.broken,
             took,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
-            revision: choice.map(|choice| choice.revision),
-            replica: choice.map(|choice| Arc::clone(&choice.backend)),
-            route: route.as_ref().map(|(entry, _)| Arc::clone(entry)),
+            route: route.as_ref().map(|(entry, _)| &**entry),
+            choice,
         });
     }
 }

@@ -88,7 +88,7 @@ impl Edge {
 
     fn put_in_force(&self, tables: &mut Tables) {
         let version = self.version.load(Ordering::SeqCst) + 1;
-        let routing = tables.compile(version, self.workers);
+        let routing = tables.compile(version, self.workers.count());
         self.routing.store(Arc::new(routing));
         self.version.store(version, Ordering::SeqCst);
         self.changed.send_replace(version);

@@ -4,7 +4,6 @@ mod behind;
 mod guards;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! `bench edge`: Naru's edge against nginx, both in front of the same replica, plain and with TLS, in turns.
+//! `bench edge`: Naru's edge against nginx, both in front of the same replica, plain and with TLS, in turns; what idle
+//! connections cost either; and what a thousand routes take from the edge's throughput.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::edge_idle::{bytes_per_connection, raise_file_limit};
+use super::edge_routes::Routes;
 use super::naru_side::NaruSide;
 use super::process::{self, Daemon, wait_until};
 use super::push::free_port;
@@ -24,7 +27,7 @@ const CONNECTIONS: [u32; 3] = [8, 64, 512];
 /// Worker processes of nginx, and threads of the edge: one per core of the usual small machine.
 const WORKERS: u32 = 2;
 /// The host that needs no lookup, so that visitors can name it in TLS.
-const HOST: &str = "localhost";
+pub(super) const HOST: &str = "localhost";
 
 /// Options of `cargo xtask bench edge`.
 #[derive(clap::Args)]
@@ -38,11 +41,14 @@ pub(crate) struct Options {
 }
 
 /// One side of the comparison.
-struct Side {
-    plain: SocketAddr,
+pub(super) struct Side {
+    pub(super) plain: SocketAddr,
     tls: SocketAddr,
-    processes: Vec<u32>,
+    pub(super) processes: Vec<u32>,
 }
+
+/// Connections while routes are compared.
+const WITH_ROUTES: u32 = 64;
 
 /// What `wrk` says, and what it cost.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +70,7 @@ pub(super) fn run(root: &Path, binary: &Path, options: &Options) -> Result<Value
 }
 
 fn measure(folders: &Folders, binary: &Path, options: &Options) -> Result<Value> {
+    raise_file_limit()?;
     let program = service::compile(&folders.file("."))?;
     let wrk = debian::program(folders, "wrk", "wrk", "usr/bin/wrk")?;
     let naru = Naru::start_with_tls(folders, binary)?;
@@ -78,6 +85,12 @@ fn measure(folders: &Folders, binary: &Path, options: &Options) -> Result<Value>
         processes: edge_processes(folders)?,
     };
     let (nginx, _daemon) = start_nginx(folders)?;
+
+    // First, while neither side has memory left over from a crowd.
+    let idle = [bytes_per_connection(&edge)?, bytes_per_connection(&nginx)?];
+    let edge_folder = folders.data().join("edge");
+    let throughput = || Ok(ask(folders, &wrk, &edge, false, WITH_ROUTES, options.seconds)?.per_second);
+    let routes = Routes::of(&edge_folder, edge.plain).ratio(options.rounds, throughput)?;
 
     let mut rows = Vec::new();
     for tls in [false, true] {
@@ -104,7 +117,10 @@ fn measure(folders: &Folders, binary: &Path, options: &Options) -> Result<Value>
     for row in &rows {
         println!("{}", row.text);
     }
-    println!();
+    println!(
+        "\nan idle connection: {} bytes, nginx {}; throughput with 1,000 routes: {routes:.2} of that with one\n",
+        idle[0], idle[1]
+    );
     let worst = |of: fn(&Row) -> f64, better: fn(f64, f64) -> f64| {
         rows.iter().map(of).reduce(better).unwrap_or_default()
     };
@@ -114,6 +130,9 @@ fn measure(folders: &Folders, binary: &Path, options: &Options) -> Result<Value>
         "throughput_ratio": all(|row| row.throughput),
         "p99_ratio": all(|row| row.p99),
         "cpu_ratio": all(|row| row.cpu),
+        "idle_connection_bytes": idle[0],
+        "idle_connection_bytes_nginx": idle[1],
+        "routes_1000_ratio": rounded(routes, 2),
         "worst": {
             "throughput_ratio": rounded(worst(|row| row.throughput, f64::min), 2),
             "p99_ratio": rounded(worst(|row| row.p99, f64::max), 2),
@@ -243,7 +262,8 @@ fn start_nginx(folders: &Folders) -> Result<(Side, Daemon)> {
         folder.join("nginx.conf"),
         format!(
             "pid {at}/nginx.pid;\nerror_log {at}/nginx.log;\nuser root;\nworker_processes {WORKERS};\n\
-             worker_rlimit_nofile 8192;\nevents {{ worker_connections 4096; }}\nhttp {{\n  access_log off;\n  \
+             worker_rlimit_nofile 15000;\nevents {{ worker_connections 12288; }}\nhttp {{\n  \
+             access_log {at}/access.log combined buffer=64k flush=1s;\n  \
              client_body_temp_path {at}/tmp;\n  proxy_temp_path {at}/tmp;\n  fastcgi_temp_path {at}/tmp;\n  \
              uwsgi_temp_path {at}/tmp;\n  scgi_temp_path {at}/tmp;\n  keepalive_requests 10000000;\n  \
              upstream service {{ server {replica}; keepalive 256; keepalive_requests 10000000; }}\n  server {{\n    \

@@ -8,6 +8,8 @@ mod bare;
 mod debian;
 pub(crate) mod drop;
 mod edge;
+mod edge_idle;
+mod edge_routes;
 mod idle;
 mod load;
 mod machine;

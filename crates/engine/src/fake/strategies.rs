@@ -115,6 +115,21 @@ async fn a_newer_revision_overtakes_a_canary_and_starts_from_its_first_step() {
 }
 
 #[tokio::test]
+async fn a_step_lasts_from_when_the_edge_has_its_shares() {
+    let (mut drive, _) = served(CANARY, 1).await;
+    drive.fake.set_manners(Manners { applied_late: Duration::from_secs(14), ..Manners::default() });
+    let two = second(CANARY, 1);
+    drive.reconcile(&two, Duration::from_secs(12)).await;
+    assert_eq!((drive.progress.stage, drive.progress.since), (Stage::Step(0), None), "{}", drive.story);
+    drive.go_on(&two, Duration::from_secs(4)).await;
+    let since = drive.progress.since.expect("the edge has the shares by now");
+    drive.go_on(&two, Duration::from_secs(4)).await;
+    assert_eq!((drive.progress.stage, drive.progress.since), (Stage::Step(0), Some(since)));
+    assert_eq!(drive.go_on(&two, 2 * MINUTE).await, Status::Live);
+    assert_eq!(drive.fake.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn another_edge_begins_the_sample_anew_but_not_the_pause() {
     let (mut drive, _) = served(CANARY, 1).await;
     let two = second(CANARY, 1);

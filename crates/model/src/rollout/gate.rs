@@ -130,6 +130,10 @@ impl<'a> Gates<'a> {
         });
         let detail =
             format!("{} % of requests go to revision {}", share.unwrap_or_default(), situation.want.revision);
+        let Some(since) = progress.since else {
+            // The edge may be slow: the step lasts from when its shares are in force.
+            return (self.waits(lanes, moving(Phase::Canary, "the edge is taking over the shares")), None);
+        };
         if progress.counting_since != situation.traffic.counting_since {
             // Another edge counts, from nothing: so does the step, but for its pause.
             let counting_since = situation.traffic.counting_since;
@@ -137,7 +141,6 @@ impl<'a> Gates<'a> {
             return (self.waits(lanes, moving(Phase::Canary, detail)), Some(anew));
         }
         let pause = self.canaries.values().map(|canary| canary.pause.duration()).max().unwrap_or_default();
-        let since = progress.since.unwrap_or(now);
         let over = elapsed(since, now) >= pause;
         match self.verdict(situation, old, over) {
             Verdict::Bad(why) => (Gate::Failed(Box::new(analysed(situation, old, why))), None),
@@ -190,14 +193,20 @@ impl<'a> Gates<'a> {
     }
 }
 
-/// A stage that begins now.
+/// A stage that was just decided. A step begins when its shares are in force: see [`in_force`].
 fn entered(situation: &Situation, stage: Stage) -> Progress {
-    let judged = matches!(stage, Stage::Step(_));
-    Progress {
-        stage,
+    let since = (!matches!(stage, Stage::Step(_))).then_some(situation.now);
+    Progress { stage, since, ..Progress::default() }
+}
+
+/// A step whose shares are in force by now: what is counted from here on is its own. `None` when it has begun already.
+pub(super) fn in_force(situation: &Situation) -> Option<Progress> {
+    let progress = &situation.progress;
+    let waits = matches!(progress.stage, Stage::Step(_)) && progress.since.is_none();
+    waits.then(|| Progress {
         since: Some(situation.now),
-        counting_since: situation.traffic.counting_since.filter(|_| judged),
-        baseline: if judged { situation.traffic.figures.clone() } else { Vec::new() },
-        unready_since: None,
-    }
+        counting_since: situation.traffic.counting_since,
+        baseline: situation.traffic.figures.clone(),
+        ..progress.clone()
+    })
 }

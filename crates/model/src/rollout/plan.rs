@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::Action;
 use super::failure::{aborted, gave_up};
-use super::gate::{Gate, Gates};
+use super::gate::{
+    self, {Gate, Gates},
+};
 use super::release::{ReleaseCommand, release_command};
 use super::replicas::{Keep, Replicas, exclusive_volumes, has_exited, stop};
 use super::table::{Lane, Lanes, meanwhile, table, with_backends};
@@ -268,7 +270,9 @@ impl<'a> Draft<'a> {
         match gate {
             Gate::Open => None,
             Gate::Waits { lanes, previewed, status } => {
-                self.keep_old(going.old, &lanes, &previewed);
+                if self.keep_old(going.old, &lanes, &previewed) {
+                    self.progress = self.progress.take().or_else(|| gate::in_force(self.situation));
+                }
                 Some(status)
             }
             Gate::Failed(problem) => Some(Status::Failed { problem }),

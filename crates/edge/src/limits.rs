@@ -32,6 +32,8 @@ pub struct Limits {
     pub cheap_frames_per_s: u32,
     /// A client connection without a request.
     pub client_idle: Duration,
+    /// How long connections without a request stay open when the edge drains, for a request that is on its way.
+    pub last_requests: Duration,
     /// Between two pieces of a request body.
     pub request_body_idle: Duration,
     /// A client that does not read its answer.
@@ -102,6 +104,7 @@ impl Default for Limits {
             cheap_frames: 500,
             cheap_frames_per_s: 100,
             client_idle: Duration::from_secs(75),
+            last_requests: Duration::from_millis(500),
             request_body_idle: Duration::from_secs(30),
             client_write_idle: Duration::from_mins(1),
             connect: Duration::from_secs(3),

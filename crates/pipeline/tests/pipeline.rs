@@ -195,7 +195,7 @@ async fn commits_that_cannot_be_run_fail_with_the_reason() {
     }
     insta::assert_snapshot!(told.join("\n"), @r"
     definition.invalid: naru.yaml has a mistake
-      line 1: `services.web.biuld`: unknown key, expected one of `build`, `image`, `run`, `port`, `health`, `replicas`, `cpu`, `memory`, `volumes`, `env`, `strategy`, `stop`, `start`, `schedule`, `zone`
+      line 1: `services.web.biuld`: unknown key, expected one of `build`, `image`, `run`, `port`, `health`, `replicas`, `cpu`, `memory`, `volumes`, `env`, `limits`, `strategy`, `stop`, `start`, `schedule`, `zone`
     definition.invalid: naru.yaml is a symbolic link, not a file
     definition.invalid: naru.yaml is larger than 256 KiB
     definition.invalid: naru.yaml has a mistake

@@ -68,6 +68,13 @@ impl Arrival {
         }
     }
 
+    /// Waits until the edge drains and what was on its way then has arrived: a request that meets a closed connection is
+    /// lost. It is answered, and told that it was the last.
+    async fn over(&self) {
+        self.edge.draining.cancelled().await;
+        tokio::time::sleep(self.edge.limits.last_requests).await;
+    }
+
     /// A client with too many connections is told where that can be said for nothing.
     fn turn_away(&self, stream: &TcpStream) {
         if self.port == Port::Plain {
@@ -80,7 +87,7 @@ impl Arrival {
         let handshake = tokio::time::timeout(self.edge.limits.handshake, acceptor.accept(stream));
         let shaken = tokio::select! {
             shaken = handshake => shaken,
-            () = self.edge.draining.cancelled() => return,
+            () = self.over() => return,
         };
         let Ok(Ok(stream)) = shaken else { return };
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -95,7 +102,7 @@ impl Arrival {
         tokio::select! {
             biased; // What has come already is served.
             opening = tokio::time::timeout(self.edge.limits.client_idle, peek(stream)) => opening.ok()?,
-            () = self.edge.draining.cancelled() => None,
+            () = self.over() => None,
         }
     }
 
@@ -120,7 +127,7 @@ impl Arrival {
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = self.edge.draining.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.over() => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             _ = connection => {}

@@ -55,7 +55,8 @@ pub(super) async fn answer(
         Err(failure) => failed(&client, failure, &manner, record, is_head),
     };
     threshold::remember(&client, host.as_ref(), &mut response);
-    if client.edge.is_crowded() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let is_last = client.edge.is_crowded() || client.edge.draining.is_cancelled();
+    if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

@@ -252,3 +252,26 @@ async fn streams_of_anything_else_stay_to_their_end() {
     wire.until("0\r\n\r\n").await;
     fixture.until_in_flight(0).await;
 }
+
+#[tokio::test]
+async fn requests_on_their_way_when_the_edge_drains_are_answered_as_the_last() {
+    let fixture = Fixture::with(Limits { last_requests: SOON, ..Limits::default() }).await;
+    let replica = Replica::named("one").await;
+    fixture.publish(1, single("shop.test", &replica)).await;
+    let ask = b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+    let mut kept = fixture.connect().await;
+    kept.write(ask).await;
+    assert_eq!(kept.answer().await.header("connection"), None);
+    let mut fresh = fixture.connect().await;
+    let edge = Arc::clone(fixture.edge.edge());
+    until(async || edge.metrics().await.connections == 2).await;
+    let draining = tokio::spawn(async move { edge.drain(SOON).await });
+    tokio::task::yield_now().await;
+    for wire in [&mut kept, &mut fresh] {
+        wire.write(ask).await;
+        let answer = wire.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        assert!(wire.is_closed().await);
+    }
+    assert!(draining.await.unwrap(), "nothing had to be broken off");
+}

@@ -3,10 +3,12 @@
 //! Owns the command line and nothing else; each task is a module. Nothing here is part of Naru as it is installed.
 
 mod bench;
+mod browser;
 mod command;
 mod demo;
 mod fuzz;
 mod gate;
+mod node;
 mod sim;
 mod tidy;
 mod tools;
@@ -33,6 +35,8 @@ enum Task {
     Demo(demo::Options),
     /// Measurements, side by side with bare tools. Each ends with one line of JSON.
     Bench(bench::Bench),
+    /// Pictures of every page, in light and dark, narrow and wide, English and Korean.
+    Screenshots(browser::ScreenshotOptions),
     /// Deliveries under seeded trouble: crashes, failures, repeated and late calls; every promise is checked.
     Sim(sim::Options),
     /// Feeds readers of strangers' bytes with nonsense: with libFuzzer where it is installed, from the corpora otherwise.
@@ -53,10 +57,12 @@ fn main() -> ExitCode {
         Task::Test(options) => return gate::run(&root, &options),
         Task::Demo(options) => demo::run(&root, &options).and_then(demo::verdict),
         Task::Fuzz(options) => fuzz::run(&root, &options),
+        Task::Screenshots(options) => browser::screenshots(&root, &options),
         Task::Bench(bench) => bench::run(&root, &bench),
         Task::Sim(options) => sim::run(&root, &options),
         Task::Tools { install } => tools::ensure(&root, tools::For::Demo, install)
-            .and_then(|()| tools::ensure(&root, tools::For::Test, install)),
+            .and_then(|()| tools::ensure(&root, tools::For::Test, install))
+            .and_then(|()| node::install(&root)),
         Task::Tidy => tidy::run(&root),
     };
     match result {

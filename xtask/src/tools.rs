@@ -2,7 +2,7 @@
 //!
 //! The list itself is `xtask/tools.txt`, shared with `.ci/run`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -75,11 +75,17 @@ pub(crate) fn ensure(root: &Path, by: For, install: bool) -> Result<()> {
 
 /// Whether a program is on the path (or, when it is an absolute path, exists).
 pub(crate) fn present(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where a program is.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     if program.starts_with('/') {
-        return Path::new(program).exists();
+        return Some(PathBuf::from(program)).filter(|path| path.exists());
     }
     let path = command::variable("PATH").unwrap_or_default();
-    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|folder| Path::new(folder).join(program).is_file())
+    let folders = path.split(':').chain(["/usr/sbin", "/sbin"]);
+    folders.map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
 fn short(program: &'static str) -> &'static str {

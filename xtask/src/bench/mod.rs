@@ -14,6 +14,7 @@ mod idle;
 mod load;
 mod machine;
 mod naru_side;
+mod pages;
 mod process;
 mod push;
 mod registry;
@@ -51,6 +52,8 @@ enum What {
     Edge(edge::Options),
     /// Memory and CPU of an idle Naru, with few and with many projects.
     Idle(idle::Options),
+    /// How quickly pages are answered with many projects, and how a large log behaves in Chromium.
+    Pages(pages::Options),
 }
 
 /// Measures.
@@ -69,6 +72,7 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
         What::Drop(options) => drop::run(root, &binary, options)?,
         What::Edge(options) => edge::run(root, &binary, options)?,
         What::Idle(options) => idle::run(root, &binary, options)?,
+        What::Pages(options) => pages::run(root, &binary, options)?,
     };
     println!("{result}");
     Ok(())

@@ -17,9 +17,17 @@ pub(crate) struct Folders {
 impl Folders {
     /// Makes the folders. For `--ci` they start empty; else what an earlier demo left is carried on.
     pub(crate) fn prepare(root: &Path, empty: bool) -> Result<Self> {
+        if empty { Self::prepare_empty(root, "demo-ci") } else { Self::named(root, "demo") }
+    }
+
+    /// Makes folders that nobody else uses, for one task; `name` tells people which.
+    pub(crate) fn prepare_empty(root: &Path, name: &str) -> Result<Self> {
+        Self::named(root, &format!("{name}-{}", std::process::id()))
+    }
+
+    fn named(root: &Path, name: &str) -> Result<Self> {
         let home = command::variable("HOME").unwrap_or_else(|| "/tmp".to_owned());
         let cache = command::variable("XDG_CACHE_HOME").unwrap_or_else(|| format!("{home}/.cache"));
-        let name = if empty { format!("demo-ci-{}", std::process::id()) } else { "demo".to_owned() };
         let folders = Self { root: root.join(".naru").join(name), cache: PathBuf::from(cache).join("naru") };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folders.root)?;
         fs::create_dir_all(&folders.cache)

@@ -8,7 +8,7 @@ pub(crate) mod api;
 mod checks;
 pub(crate) mod engine;
 pub(crate) mod folders;
-mod images;
+pub(crate) mod images;
 pub(crate) mod interrupt;
 pub(crate) mod naru;
 mod progress;

@@ -18,7 +18,7 @@ impl Add for Count {
 }
 
 /// What a line says; nothing for every line but a runner's summary. Understands nextest, cargo's own
-/// harness, and the simulation, whose seeds are one test together.
+/// harness, node's, and the simulation, whose seeds are one test together.
 pub(super) fn read(line: &str) -> Count {
     // nextest shows what a failed test printed, indented: the same failure is not counted again.
     if line.starts_with(' ') && line.trim_start().starts_with("test result: ") {
@@ -28,6 +28,9 @@ pub(super) fn read(line: &str) -> Count {
     if let Some((_, failed)) = line.strip_suffix(" failed").and_then(|sum| sum.split_once(" seeds held, ")) {
         let failed = u64::from(failed != "0");
         return Count { passed: 1 - failed, failed };
+    }
+    if let Some(sum) = line.strip_prefix("ℹ ") {
+        return of_node(sum);
     }
     let summary =
         (line.starts_with("Summary [") && line.contains(" run: ")) || line.starts_with("test result: ");
@@ -48,6 +51,17 @@ pub(super) fn read(line: &str) -> Count {
     count
 }
 
+/// One sum of node's closing lines; what it left out or broke off has not passed.
+fn of_node(sum: &str) -> Count {
+    let Some((word, number)) = sum.split_once(' ') else { return Count::default() };
+    let Ok(number) = number.parse() else { return Count::default() };
+    match word {
+        "pass" => Count { passed: number, failed: 0 },
+        "fail" | "cancelled" | "skipped" => Count { passed: 0, failed: number },
+        _ => Count::default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +80,11 @@ mod tests {
             ("    test result: FAILED. 0 passed; 1 failed; 0 ignored", 0, 0),
             ("1998 seeds held, 2 failed", 0, 1),
             ("2000 seeds held, 0 failed", 1, 0),
+            ("ℹ tests 14", 0, 0),
+            ("ℹ pass 12", 12, 0),
+            ("ℹ fail 2", 0, 2),
+            ("ℹ skipped 1", 0, 1),
+            ("ℹ duration_ms 8123.5", 0, 0),
             ("the summary: 7 passed", 0, 0),
             ("PASS [   0.010s] naru-model name::tests::a", 0, 0),
         ];

@@ -12,8 +12,10 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::bench;
+use crate::browser;
 use crate::command;
 use crate::demo;
+use crate::node;
 use crate::sim;
 use crate::tidy;
 use crate::tools::{self, For};
@@ -77,6 +79,7 @@ fn stage(root: &Path, name: &str) -> (Outcome, Count) {
         "sim" => simulation(root),
         "apps" => application_tests(root),
         "demo" => demonstration(root),
+        "browser" => browser_tests(root),
         _ => deploys_under_load(root),
     }
 }
@@ -114,6 +117,9 @@ fn clippy(root: &Path) -> Result<()> {
 }
 
 fn workspace_tests(root: &Path) -> (Outcome, Count) {
+    if let Err(error) = node::install(root) {
+        return (Outcome::of(Err(error)), Count::default());
+    }
     let mut cargo = command::cargo(root);
     if tools::present("cargo-nextest") {
         cargo.args(["nextest", "run", "--workspace", "--all-features", "--locked", "--no-fail-fast"]);
@@ -154,6 +160,22 @@ fn demonstration(root: &Path) -> (Outcome, Count) {
         }
         Err(error) => (Outcome::of(Err(error)), Count::default()),
     }
+}
+
+/// The pages in a real Chromium, from the first start on; see `tests/browser`.
+fn browser_tests(root: &Path) -> (Outcome, Count) {
+    let started = demo::naru::build(root, true)
+        .and_then(|binary| browser::Stand::start(root, &binary, "browser", &[]))
+        .and_then(|stand| stand.node(&["--test-reporter=spec", "all.test.js"]).map(|node| (stand, node)));
+    let (stand, mut node) = match started {
+        Ok(started) => started,
+        Err(error) => return (Outcome::of(Err(error)), Count::default()),
+    };
+    let (outcome, count) = counted(&mut node);
+    if outcome == Outcome::Passed {
+        return (Outcome::of(stand.clear()), count);
+    }
+    (outcome, count)
 }
 
 /// The short edition of `bench drop`: no request may fail while releases come and go.

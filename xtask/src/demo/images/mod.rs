@@ -15,7 +15,7 @@ use crate::command;
 
 /// A base image that the apps are built on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Base {
+pub(crate) enum Base {
     Debian,
     Nginx,
     Rust,
@@ -44,7 +44,7 @@ impl Base {
 }
 
 /// Makes sure that the engine has these images.
-pub(super) fn provide(folders: &Folders, engine: &Engine, bases: &[Base]) -> Result<()> {
+pub(crate) fn provide(folders: &Folders, engine: &Engine, bases: &[Base]) -> Result<()> {
     for base in bases.iter().filter(|base| !engine.has(base.name())) {
         interrupt::check()?;
         let began = Instant::now();

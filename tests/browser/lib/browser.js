@@ -1,0 +1,172 @@
+// One Chromium, and visitors in it: each with cookies, language, colours and size of its own. A visitor notes everything
+// that a page must not do; `assertQuiet` says it.
+
+import assert from 'node:assert/strict';
+
+import { chromium } from 'playwright-core';
+
+import { administrator, instance } from './instance.js';
+
+/** Widths that pages are looked at, in CSS pixels: a small phone, a phone, a desk. */
+export const WIDTHS = [360, 390, 1440];
+export const LANGUAGES = ['en', 'ko'];
+export const THEMES = ['light', 'dark'];
+
+const ARGUMENTS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  // Names below localhost lead here without a resolver; no proxy of the machine comes between.
+  '--no-proxy-server',
+];
+
+let chromiumProcess;
+
+/** Starts the browser; once. */
+export async function startBrowser() {
+  const root = process.getuid?.() === 0;
+  chromiumProcess ??= await chromium.launch({
+    executablePath: process.env.NARU_CHROMIUM || '/usr/bin/chromium',
+    args: root ? [...ARGUMENTS, '--no-sandbox'] : ARGUMENTS,
+    chromiumSandbox: !root,
+  });
+  return chromiumProcess;
+}
+
+export async function stopBrowser() {
+  await chromiumProcess?.close();
+  chromiumProcess = undefined;
+}
+
+/** Runs in every page before its own script: what only the page itself can see. */
+function observe() {
+  const seen = { shifts: [], refused: [] };
+  Object.defineProperty(window, '__seen', { value: seen });
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      if (entry.hadRecentInput) continue;
+      const nodes = entry.sources.map((source) => source.node?.outerHTML?.slice(0, 120) ?? 'a removed node');
+      seen.shifts.push({ value: entry.value, nodes });
+    }
+  }).observe({ type: 'layout-shift', buffered: true });
+  document.addEventListener('securitypolicyviolation', (event) => {
+    seen.refused.push(`${event.violatedDirective}: ${event.blockedURI} (${event.sourceFile}:${event.lineNumber})`);
+  });
+}
+
+export class Visitor {
+  #context;
+  #troubles = [];
+  /** Statuses of answers that a test expects; everything else from 400 on is a trouble. */
+  expected = new Set();
+
+  static async arrive({ language = 'en', theme = 'light', width = 1440, height = 900, script = true, cookies, still = true } = {}) {
+    const visitor = new Visitor();
+    visitor.language = language;
+    visitor.#context = await (await startBrowser()).newContext({
+      locale: language === 'ko' ? 'ko-KR' : 'en-GB',
+      timezoneId: 'Asia/Seoul',
+      colorScheme: theme,
+      reducedMotion: still ? 'reduce' : 'no-preference',
+      viewport: { width, height },
+      javaScriptEnabled: script,
+      baseURL: instance.url,
+    });
+    visitor.#context.setDefaultTimeout(15_000);
+    if (script) await visitor.#context.addInitScript(observe);
+    if (cookies) await visitor.#context.addCookies(cookies);
+    visitor.page = await visitor.#context.newPage();
+    visitor.#listen(visitor.page);
+    return visitor;
+  }
+
+  #listen(page) {
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type()) && !this.#isExpected(message.text())) {
+        this.#troubles.push(`the console says: ${message.text()}`);
+      }
+    });
+    page.on('pageerror', (error) => this.#troubles.push(`the script threw: ${error.stack ?? error}`));
+    page.on('request', (request) => {
+      const { origin, protocol } = new URL(request.url());
+      if (origin !== instance.url && ['http:', 'https:', 'ws:', 'wss:'].includes(protocol)) {
+        this.#troubles.push(`something is loaded from elsewhere: ${request.url()}`);
+      }
+    });
+    page.on('response', (response) => {
+      if (response.status() >= 400 && !this.expected.has(response.status())) {
+        this.#troubles.push(`${response.request().method()} ${response.url()} was answered with ${response.status()}`);
+      }
+    });
+  }
+
+  /** Chromium tells of every answer from 400 on as an error of the console, too. */
+  #isExpected(text) {
+    const status = /responded with a status of (\d+)/.exec(text)?.[1];
+    return status !== undefined && this.expected.has(Number(status));
+  }
+
+  /** Opens a page, and waits until everything that belongs to its first look is there. */
+  async open(path) {
+    const response = await this.page.goto(path, { waitUntil: 'load' });
+    await this.settle();
+    return response;
+  }
+
+  /** Waits until fonts are there and what was drawn has been drawn. */
+  async settle() {
+    await this.page.evaluate(async () => {
+      await document.fonts.ready;
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    }).catch(() => undefined);
+  }
+
+  /** Logs in through the page, as a person does. */
+  async logIn({ login, password } = administrator) {
+    await this.open('/login');
+    await this.page.locator('input[name=login]').fill(login);
+    await this.page.locator('input[name=password]').fill(password);
+    await this.page.locator('input[name=password]').press('Enter');
+    await this.page.waitForURL((url) => url.pathname !== '/login');
+  }
+
+  cookies() {
+    return this.#context.cookies();
+  }
+
+  session(page = this.page) {
+    return this.#context.newCDPSession(page);
+  }
+
+  /** Fails when a page did what it must not: errors, refused resources, other sites. Forgets what it said. */
+  async assertQuiet(where) {
+    const seen = await this.page.evaluate(() => window.__seen?.refused.splice(0)).catch(() => undefined);
+    const troubles = [...this.#troubles.splice(0), ...(seen ?? []).map((one) => `the policy refused ${one}`)];
+    assert.deepEqual(troubles, [], where);
+  }
+
+  /** What moved without a person's doing since the page was opened. */
+  shifts() {
+    return this.page.evaluate(() => window.__seen.shifts);
+  }
+
+  async leave() {
+    await this.#context.close();
+  }
+}
+
+let member;
+
+/** The cookies of the administrator, who logs in once. */
+export async function memberCookies() {
+  if (!member) {
+    const visitor = await Visitor.arrive();
+    await visitor.logIn();
+    member = await visitor.cookies();
+    await visitor.leave();
+  }
+  return member;
+}

@@ -3,6 +3,7 @@
 //! Whose lines these are and what must be masked in them is settled before they come here. The database knows nothing
 //! of them.
 
+mod lines;
 mod record;
 mod segment;
 mod stream;
@@ -144,6 +145,19 @@ pub struct LogPage {
     pub at_end: bool,
 }
 
+/// Part of a stream, by line number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinePage {
+    /// The number of the first line; the stream begins with 0.
+    pub first: u64,
+    /// Lines there were at this moment.
+    pub total: u64,
+    /// Whether nothing more will be added.
+    pub ended: bool,
+    /// The lines in order, one entry for each.
+    pub entries: Vec<LogEntry>,
+}
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogLimits {
@@ -246,6 +260,24 @@ impl LogStore {
     ) -> Result<LogPage> {
         let (stream, needle) = (self.stream(stream), needle.to_owned());
         blocking(move || stream.search(&needle, cursor, limit)).await
+    }
+
+    /// Up to `count` lines from the line number `first` on. The first call counts the whole stream, later ones what came
+    /// since.
+    pub async fn lines(&self, stream: &LogStream, first: u64, count: u64) -> Result<LinePage> {
+        let stream = self.stream(stream);
+        blocking(move || stream.lines(first, count)).await
+    }
+
+    /// The numbers of up to `limit` lines whose text is `wanted`, and whether there were more.
+    pub async fn find_lines(
+        &self,
+        stream: &LogStream,
+        wanted: impl Fn(&str) -> bool + Send + 'static,
+        limit: usize,
+    ) -> Result<(Vec<u64>, bool)> {
+        let stream = self.stream(stream);
+        blocking(move || stream.find_lines(wanted, limit)).await
     }
 
     /// Records from `cursor` on, and new ones as they come. Ends when the stream is finished.

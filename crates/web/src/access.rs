@@ -130,7 +130,8 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
     cookie(headers, SESSION_COOKIE).map_or(Credentials::None, Credentials::Session)
 }
 
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+/// The value of a cookie.
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(header::COOKIE)
         .iter()

@@ -1,5 +1,7 @@
 //! Errors as responses: the five fields as JSON with the right status. What is worth a log line is logged here, once.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +21,10 @@ pub(crate) struct Failure {
 /// The code of a problem, left on the response for the audit log.
 #[derive(Clone)]
 pub(crate) struct ProblemCode(pub(crate) String);
+
+/// The problem itself, left on the response for pages, which show it as one.
+#[derive(Clone)]
+pub(crate) struct Shown(pub(crate) Arc<Problem>);
 
 /// What every handler returns.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -61,6 +67,7 @@ impl IntoResponse for Failure {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(code);
+        response.extensions_mut().insert(Shown(Arc::new(*self.problem)));
         response
     }
 }

@@ -1,5 +1,5 @@
-//! The HTTP API under `/api/v1`, its event streams, and the few pages there are: the setup page and the signed-out
-//! page. Handlers are thin: they read what is true, or record what is wanted and let a loop do it.
+//! The HTTP API under `/api/v1`, its event streams, and the pages. Handlers are thin: they read what is true, or record
+//! what is wanted and let a loop do it.
 //!
 //! It decides nothing about who may do what (`naru-identity` does) and runs nothing. The git and registry routers are
 //! merged beside it by the binary. What lies behind the API but in no row — repositories, engine, checks —
@@ -26,6 +26,7 @@ use naru_store::log::LogStore;
 use tokio::sync::Semaphore;
 
 pub use behind::Behind;
+pub use pages::PageRoute;
 
 /// The largest body that is read: configuration with many variables fits.
 const BODY_LIMIT_BYTES: usize = 1 << 20;
@@ -79,7 +80,7 @@ impl std::ops::Deref for Cx {
 pub fn router(cx: WebContext) -> Router {
     let cx = Cx(Arc::new(Inner { web: cx, streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)) }));
     table::router(&cx)
-        .merge(pages::router())
+        .merge(pages::router(&cx))
         .layer(axum::middleware::from_fn_with_state(cx.clone(), border::check))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(cx)
@@ -88,4 +89,9 @@ pub fn router(cx: WebContext) -> Router {
 /// The OpenAPI 3.1 document of the API, as JSON with a final newline; the same text as `docs/reference/openapi.json`.
 pub fn openapi_document() -> String {
     table::document()
+}
+
+/// Every route that answers with a page.
+pub fn page_routes() -> Vec<PageRoute> {
+    pages::routes()
 }

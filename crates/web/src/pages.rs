@@ -1,182 +1,154 @@
-//! The two pages there are: `/setup`, where the first administrator is made, and `/`, which says what this is. Complete
-//! without a script; in English and Korean by the browser's wish.
+//! The pages, and the table of their routes: each with what it asks for, through the same layer as the API. Pages are
+//! complete without the script; they read through the same functions as the API's handlers and decide nothing.
+//!
+//! One file per page, its markup in `templates/`. To add one: a file with `words!`, a template and a handler that takes
+//! a [`shell::Shell`]; a row in [`table`].
 
-mod words;
+mod ansi;
+mod answer;
+mod assets;
+mod crossing;
+mod graph;
+mod home;
+mod html;
+mod language;
+mod log;
+mod login;
+mod preference;
+mod problem;
+mod project;
+mod projects;
+mod run;
+mod runs;
+mod setup;
+mod shell;
+mod sign;
+mod triggers;
+mod when;
 
-use askama::Template;
 use axum::Router;
-use axum::extract::{Form, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::get;
-use naru_identity::IdentityError;
-use naru_model::Problem;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{self, MethodRouter};
+use naru_model::authorise::Permission;
 
 use crate::Cx;
-use crate::access::SESSION_COOKIE;
-use words::{Language, Words};
+use crate::access::{Access, Rule, guard};
 
-/// Nothing is loaded from elsewhere, and no other site may frame these pages.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'";
-
-/// The pages' routes. They pass no authorisation: they show nothing but words, and the setup form carries its token.
-pub(crate) fn router() -> Router<Cx> {
-    Router::new().route("/", get(home)).route("/setup", get(setup_form).post(setup))
+/// One row: what is asked for, and the handler of one path and method.
+struct Row {
+    method: &'static str,
+    path: &'static str,
+    rule: Rule,
+    handler: MethodRouter<Cx>,
 }
 
-#[derive(Template)]
-#[template(path = "home.html")]
-struct Home<'a> {
-    words: &'a Words,
-    base_url: &'a str,
-    needs_setup: bool,
-}
-
-#[derive(Template)]
-#[template(path = "setup.html")]
-struct SetupForm<'a> {
-    words: &'a Words,
-    token: &'a str,
-    login: &'a str,
-    login_error: Option<String>,
-    password_error: Option<String>,
-    form_error: Option<String>,
-}
-
-#[derive(Template)]
-#[template(path = "ready.html")]
-struct Ready<'a> {
-    words: &'a Words,
-    base_url: &'a str,
-    login: &'a str,
-    token: &'a str,
-}
-
-async fn home(State(cx): State<Cx>, headers: HeaderMap) -> Response {
-    let words = Language::of(&headers).words();
-    let needs_setup = cx.identity.needs_setup().await.unwrap_or(false);
-    page(StatusCode::OK, &Home { words, base_url: &cx.address.base_url, needs_setup })
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default)]
-    token: String,
-}
-
-async fn setup_form(State(cx): State<Cx>, headers: HeaderMap, Query(link): Query<Link>) -> Response {
-    let words = Language::of(&headers).words();
-    if !cx.identity.needs_setup().await.unwrap_or(true) {
-        return Redirect::to("/").into_response();
-    }
-    let form = SetupForm {
-        words,
-        token: &link.token,
-        login: "",
-        login_error: None,
-        password_error: None,
-        form_error: None,
-    };
-    page(StatusCode::OK, &form)
-}
-
-#[derive(Deserialize)]
-struct Filled {
-    token: String,
-    login: String,
-    password: String,
-}
-
-async fn setup(State(cx): State<Cx>, headers: HeaderMap, Form(filled): Form<Filled>) -> Response {
-    let words = Language::of(&headers).words();
-    match make_administrator(&cx, &filled).await {
-        Ok((token, session)) => {
-            let ready = Ready {
-                words,
-                base_url: &cx.address.base_url,
-                login: &filled.login,
-                token: token.expose_secret(),
-            };
-            let mut response = page(StatusCode::CREATED, &ready);
-            set_cookie(&mut response, &session);
-            response
-        }
-        Err(error) => refused(words, &filled, error),
+impl Row {
+    /// The audit log's word for this change.
+    fn audited(mut self, action: &'static str) -> Self {
+        self.rule.audit = Some(action);
+        self
     }
 }
 
-async fn make_administrator(cx: &Cx, filled: &Filled) -> Result<(SecretString, SecretString), IdentityError> {
-    let token: SecretString = filled.token.clone().into();
-    let principal = cx.identity.setup(&token, &filled.login, filled.password.clone().into()).await?;
-    let new = naru_identity::NewToken { label: "setup".to_owned(), ..naru_identity::NewToken::default() };
-    let token = cx.identity.create_token(&principal, new).await?;
-    let session = cx.identity.start_session(&principal).await?;
-    Ok((token.plain, session.plain))
+fn get<H: Handler<T, Cx>, T: 'static>(access: Access, path: &'static str, handler: H) -> Row {
+    Row { method: "GET", path, rule: Rule { access, audit: None }, handler: routing::get(handler) }
 }
 
-/// The form again, with what was typed (but no password) and what would be accepted beside the field.
-fn refused(words: &'static Words, filled: &Filled, error: IdentityError) -> Response {
-    let mut form = SetupForm {
-        words,
-        token: &filled.token,
-        login: &filled.login,
-        login_error: None,
-        password_error: None,
-        form_error: None,
-    };
-    let status = match &error {
-        IdentityError::BadLogin => {
-            form.login_error = Some(words.login_rule.to_owned());
-            StatusCode::BAD_REQUEST
-        }
-        IdentityError::BadPassword => {
-            form.password_error = Some(words.password_rule.to_owned());
-            StatusCode::BAD_REQUEST
-        }
-        IdentityError::NoSuchSetupLink => {
-            form.form_error = Some(words.link_used.to_owned());
-            StatusCode::FORBIDDEN
-        }
-        IdentityError::TooManyAttempts { .. } => {
-            form.form_error = Some(words.too_many.to_owned());
-            StatusCode::TOO_MANY_REQUESTS
-        }
-        _ => {
-            tracing::error!(%error, "the first administrator could not be made");
-            let problem: Problem = error.into();
-            form.form_error = Some(problem.summary);
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-    };
-    page(status, &form)
+fn post<H: Handler<T, Cx>, T: 'static>(access: Access, path: &'static str, handler: H) -> Row {
+    Row { method: "POST", path, rule: Rule { access, audit: None }, handler: routing::post(handler) }
 }
 
-fn set_cookie(response: &mut Response, session: &SecretString) {
-    let seconds = naru_identity::SESSION_LASTS.as_secs();
-    let session = session.expose_secret();
-    let cookie = format!("{SESSION_COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
-    if let Ok(mut value) = HeaderValue::from_str(&cookie) {
-        value.set_sensitive(true);
-        response.headers_mut().append(header::SET_COOKIE, value);
+#[rustfmt::skip] // one row, one line
+fn table() -> Vec<Row> {
+    use Access::{Instance, Open, Project};
+    use Permission::{OwnTokens, Read, Run};
+    vec![
+        get(Open, "/assets/{name}", assets::show),
+        get(Open, "/login", login::form),
+        post(Open, "/login", login::log_in),
+        post(Instance(OwnTokens), "/logout", login::log_out).audited("account.logout"),
+        get(Open, "/setup", setup::form),
+        post(Open, "/setup", setup::set_up),
+        post(Open, "/preferences", preference::choose),
+        get(Instance(OwnTokens), "/", home::show),
+        get(Instance(OwnTokens), "/projects", projects::show),
+        get(Project(Read), "/projects/{project}", project::show),
+        get(Project(Read), "/projects/{project}/runs", runs::show),
+        get(Project(Read), "/projects/{project}/runs/{run}", run::show),
+        post(Project(Run), "/projects/{project}/runs/{run}/cancel", run::cancel).audited("run.cancel"),
+        post(Project(Run), "/projects/{project}/runs/{run}/again", run::again).audited("trigger.replay"),
+        get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/lines", log::lines),
+        get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/find", log::find),
+        get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/text", log::text),
+        get(Project(Read), "/projects/{project}/triggers", triggers::show),
+        post(Project(Run), "/projects/{project}/triggers/{trigger}/replay", triggers::replay).audited("trigger.replay"),
+    ]
+}
+
+/// All pages behind the authorisation layer.
+pub(crate) fn router(cx: &Cx) -> Router<Cx> {
+    let mut router = Router::new();
+    for Row { path, rule, handler, .. } in table() {
+        let guarded = handler
+            .layer(from_fn_with_state((cx.clone(), rule), guard))
+            .layer(from_fn_with_state(cx.clone(), answer::finish));
+        router = router.route(path, guarded);
     }
+    router
 }
 
-fn page(status: StatusCode, template: &impl Template) -> Response {
-    let body = match template.render() {
-        Ok(body) => body,
-        Err(error) => {
-            tracing::error!(%error, "a page could not be written");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+/// A page's route, for tests and documents that list them all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRoute {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The path with its parameters in braces.
+    pub path: &'static str,
+    /// Whether everybody may use it.
+    pub open: bool,
+}
+
+/// Every route of [`table`].
+pub(crate) fn routes() -> Vec<PageRoute> {
+    let route =
+        |row: Row| PageRoute { method: row.method, path: row.path, open: row.rule.access == Access::Open };
+    table().into_iter().map(route).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_needed_to_log_in_or_says_nothing_is_open() {
+        let open: Vec<String> = routes()
+            .into_iter()
+            .filter(|route| route.open)
+            .map(|route| format!("{} {}", route.method, route.path))
+            .collect();
+        assert_eq!(
+            open,
+            [
+                "GET /assets/{name}",
+                "GET /login",
+                "POST /login",
+                "GET /setup",
+                "POST /setup",
+                "POST /preferences"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_lies_in_a_project_asks_for_the_project_and_every_change_leaves_an_audit_line() {
+        // Identity writes the lines of setup and wrong passwords itself; a preference is a cookie.
+        let by_identity = ["/setup", "/login", "/preferences"];
+        for row in table() {
+            let in_project = row.path.starts_with("/projects/{project}");
+            assert_eq!(matches!(row.rule.access, Access::Project(_)), in_project, "{}", row.path);
+            let audited = row.rule.audit.is_some() || by_identity.contains(&row.path);
+            assert!(row.method == "GET" || audited, "{}", row.path);
         }
-    };
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::VARY, "accept-language"),
-    ];
-    (status, headers, body).into_response()
+    }
 }

@@ -25,7 +25,7 @@ use crate::access::Chosen;
 use crate::failure::{Failure, Result};
 
 /// The environment that every project has in mind: settings may come before its first release.
-const FIRST: &str = "production";
+pub(crate) const FIRST: &str = "production";
 
 /// `{project}/…/{environment}` in a path.
 #[derive(serde::Deserialize)]

@@ -8,6 +8,10 @@ mod certificate;
 mod document;
 #[path = "web/maintenance.rs"]
 mod maintenance;
+#[path = "web/page.rs"]
+mod page;
+#[path = "web/page_frame.rs"]
+mod page_frame;
 #[path = "web/project.rs"]
 mod project;
 #[path = "web/rollout.rs"]

@@ -10,9 +10,10 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tokio::sync::watch;
 
+use super::lines::{self, Lines};
 use super::record::{REMARK, decode, encode};
 use super::segment::{Segment, cut_torn_end, list};
-use super::{Cursor, LogEntry, LogLimits, LogPage, LogRecord, Result};
+use super::{Cursor, LinePage, LogEntry, LogLimits, LogPage, LogRecord, Result};
 
 /// How much is read at once; larger than any record.
 const CHUNK_BYTES: u64 = 256 << 10;
@@ -26,6 +27,7 @@ pub(super) struct Stream {
     rotates: bool,
     limits: LogLimits,
     state: Mutex<State>,
+    lines: Mutex<Lines>,
     changed: watch::Sender<u64>,
 }
 
@@ -44,7 +46,8 @@ struct State {
 
 impl Stream {
     pub(super) fn new(folder: PathBuf, rotates: bool, limits: LogLimits) -> Self {
-        Self { folder, rotates, limits, state: Mutex::default(), changed: watch::Sender::new(0) }
+        let (state, lines) = (Mutex::default(), Mutex::default());
+        Self { folder, rotates, limits, state, lines, changed: watch::Sender::new(0) }
     }
 
     pub(super) fn append(&self, records: &[LogRecord]) -> Result<bool> {
@@ -147,6 +150,19 @@ impl Stream {
             }
             reach *= 4;
         }
+    }
+
+    pub(super) fn lines(&self, first: u64, count: u64) -> Result<LinePage> {
+        let (segments, ended) = self.snapshot()?;
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.grow(&segments)?;
+        let mut page = lines.page(&segments, first.min(lines.count()), count)?;
+        page.ended = ended;
+        Ok(page)
+    }
+
+    pub(super) fn find_lines(&self, wanted: impl Fn(&str) -> bool, limit: usize) -> Result<(Vec<u64>, bool)> {
+        lines::find(&self.snapshot()?.0, wanted, limit)
     }
 
     /// The first record boundary at or after `position`.

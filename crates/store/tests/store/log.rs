@@ -231,3 +231,43 @@ async fn a_deleted_project_leaves_nothing_and_ends_its_followers() {
     assert!(logs.read(&step(), Cursor::default(), 1).await.unwrap().entries.is_empty());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn lines_are_found_by_number_while_the_stream_grows_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = LogLimits { step_bytes: 1 << 20, service_bytes: 4000, segment_bytes: 9000 };
+    let logs = LogStore::open(folder.path(), limits).await.unwrap();
+    let empty = logs.lines(&step(), 0, 10).await.unwrap();
+    assert_eq!((empty.total, empty.entries.len(), empty.ended), (0, 0, false));
+    for batch in 0..10 {
+        let lines = (0..150).map(|number| line(format!("line {}", batch * 150 + number))).collect();
+        assert!(logs.append(&step(), lines).await.unwrap());
+        let total = (batch + 1) * 150;
+        let last = logs.lines(&step(), total - 1, 5).await.unwrap();
+        assert_eq!((last.total, texts(&last.entries)), (total, vec![format!("line {}", total - 1).as_str()]));
+    }
+    logs.finish(&step()).await.unwrap();
+    let logs = LogStore::open(folder.path(), limits).await.unwrap();
+    for first in [0, 1, 255, 256, 257, 900, 1498] {
+        let page = logs.lines(&step(), first, 2).await.unwrap();
+        let expected = [format!("line {first}"), format!("line {}", first + 1)];
+        assert_eq!(texts(&page.entries), expected, "{first}");
+        assert!(page.ended && page.total == 1500 && page.first == first);
+    }
+    assert!(logs.lines(&step(), 9_999_999, 5).await.unwrap().entries.is_empty());
+    let found = logs.find_lines(&step(), |text| text.ends_with("99"), 3).await.unwrap();
+    assert_eq!(found, (vec![99, 199, 299], true));
+    assert_eq!(logs.find_lines(&step(), |text| text == "line 7", 3).await.unwrap(), (vec![7], false));
+}
+
+#[tokio::test]
+async fn a_stream_that_rotated_is_counted_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = LogStore::open(folder.path(), SMALL).await.unwrap();
+    for number in 0..200 {
+        logs.append(&service(), vec![line(format!("line {number}"))]).await.unwrap();
+        let page = logs.lines(&service(), 0, 1).await.unwrap();
+        let last = logs.lines(&service(), page.total - 1, 1).await.unwrap();
+        assert_eq!(texts(&last.entries), [format!("line {number}")]);
+    }
+}

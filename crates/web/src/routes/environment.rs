@@ -81,16 +81,21 @@ async fn view(cx: &Cx, row: naru_store::environment::Environment) -> Result<Envi
     })
 }
 
+/// Every environment of a project as people see it, by name.
+pub(crate) async fn all(cx: &Cx, project: &ProjectName) -> Result<Vec<Environment>> {
+    let mut items = Vec::new();
+    for row in cx.store.environments_of(project).await? {
+        items.push(view(cx, row).await?);
+    }
+    Ok(items)
+}
+
 /// The environments of a project, by name.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/environments", operation_id = "listEnvironments",
     tag = "environment", params(("project" = ProjectName, Path)),
     responses((status = 200, body = Page<Environment>), (status = "default", body = Problem)))]
 pub(crate) async fn list(State(cx): State<Cx>, Chosen(project): Chosen) -> Result<Json<Page<Environment>>> {
-    let mut items = Vec::new();
-    for row in cx.store.environments_of(&project.name).await? {
-        items.push(view(&cx, row).await?);
-    }
-    Ok(Json(Page { items, next: None }))
+    Ok(Json(Page { items: all(&cx, &project.name).await?, next: None }))
 }
 
 /// How an environment is.

@@ -43,8 +43,8 @@ pub(crate) struct Which {
 /// `{run}` and `{step}` in a path.
 #[derive(Deserialize)]
 pub(crate) struct InStep {
-    run: RunNumber,
-    step: String,
+    pub(crate) run: RunNumber,
+    pub(crate) step: String,
 }
 
 /// What a step printed.
@@ -59,14 +59,19 @@ pub(crate) async fn step_logs(
     InQuery(which): InQuery<Which>,
     headers: HeaderMap,
 ) -> Result<Response> {
+    let stream = step_stream(&cx, &project.name, &path).await?;
+    answer(&cx, vec![(path.step, stream)], &which, &headers).await
+}
+
+/// The log of a step that exists.
+pub(crate) async fn step_stream(cx: &Cx, project: &ProjectName, path: &InStep) -> Result<LogStream> {
     let name = path.step.parse::<NodeName>().ok();
-    let steps = cx.store.run_steps(&project.name, path.run).await?;
+    let steps = cx.store.run_steps(project, path.run).await?;
     let Some(step) = name.filter(|name| steps.iter().any(|step| step.name == *name)) else {
-        let list = format!("naru run show {} --project {}", path.run, project.name);
+        let list = format!("naru run show {} --project {project}", path.run);
         return Err(Failure::missing(format!("step {:.60} of run {}", path.step, path.run), &list));
     };
-    let stream = LogStream::Step { project: project.name, run: path.run, step: step.job_name() };
-    answer(&cx, vec![(path.step, stream)], &which, &headers).await
+    Ok(LogStream::Step { project: project.clone(), run: path.run, step: step.job_name() })
 }
 
 /// What the replicas of an environment print.

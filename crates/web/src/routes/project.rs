@@ -13,7 +13,8 @@ use crate::border::{Body, InQuery};
 use crate::failure::{Failure, Result};
 use crate::paging::Paging;
 
-fn view(cx: &Cx, row: naru_store::project::Project) -> Project {
+/// A project as people see it.
+pub(crate) fn view(cx: &Cx, row: naru_store::project::Project) -> Project {
     let base = &cx.address.base_url;
     Project {
         source_url: format!("{base}/git/{}.git", row.name),

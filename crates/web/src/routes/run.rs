@@ -14,7 +14,8 @@ use crate::border::{InPath, InQuery};
 use crate::failure::{Failure, Result};
 use crate::paging::Paging;
 
-fn view(row: naru_store::run::Run) -> Run {
+/// A run as people see it.
+pub(crate) fn view(row: naru_store::run::Run) -> Run {
     Run {
         number: row.number,
         commit: row.commit,
@@ -72,7 +73,7 @@ pub(crate) async fn list(
 /// `{run}` in a path.
 #[derive(Deserialize)]
 pub(crate) struct OneRun {
-    run: RunNumber,
+    pub(crate) run: RunNumber,
 }
 
 pub(crate) fn no_run(project: &ProjectName, number: RunNumber) -> Failure {
@@ -82,7 +83,8 @@ pub(crate) fn no_run(project: &ProjectName, number: RunNumber) -> Failure {
     )
 }
 
-async fn detail(cx: &Cx, project: &ProjectName, number: RunNumber) -> Result<RunDetail> {
+/// A run with its steps.
+pub(crate) async fn detail(cx: &Cx, project: &ProjectName, number: RunNumber) -> Result<RunDetail> {
     let row = cx.store.run(project, number).await?.ok_or_else(|| no_run(project, number))?;
     let definition = cx.store.run_definition(project, number).await?;
     let graph = definition.as_ref().map(StepGraph::of).unwrap_or_default();
@@ -113,14 +115,20 @@ pub(crate) async fn cancel(
     Chosen(project): Chosen,
     InPath(path): InPath<OneRun>,
 ) -> Result<(StatusCode, Json<RunDetail>)> {
-    let before = detail(&cx, &project.name, path.run).await?;
-    if !cx.store.cancel_run(&project.name, path.run).await? {
-        let problem = Problem::new("api.run-over", format!("run {} is over already", path.run))
-            .cause(format!("it ended before it could be cancelled ({})", word(before.run.state)))
-            .command(format!("naru run show {} --project {}", path.run, project.name));
-        return Err(Failure::new(StatusCode::CONFLICT, problem));
-    }
+    end(&cx, &project.name, path.run).await?;
     Ok((StatusCode::ACCEPTED, Json(detail(&cx, &project.name, path.run).await?)))
+}
+
+/// Asks for the end of a run that is not over.
+pub(crate) async fn end(cx: &Cx, project: &ProjectName, number: RunNumber) -> Result<()> {
+    let before = detail(cx, project, number).await?;
+    if cx.store.cancel_run(project, number).await? {
+        return Ok(());
+    }
+    let problem = Problem::new("api.run-over", format!("run {number} is over already"))
+        .cause(format!("it ended before it could be cancelled ({})", word(before.run.state)))
+        .command(format!("naru run show {number} --project {project}"));
+    Err(Failure::new(StatusCode::CONFLICT, problem))
 }
 
 fn word(state: Progress) -> &'static str {

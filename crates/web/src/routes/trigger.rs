@@ -46,7 +46,7 @@ pub(crate) async fn list(
 /// `{trigger}` in a path.
 #[derive(Deserialize)]
 pub(crate) struct OneTrigger {
-    trigger: String,
+    pub(crate) trigger: String,
 }
 
 /// Asks for the same again: a new trigger with the same commit.
@@ -60,18 +60,28 @@ pub(crate) async fn replay(
     Caller(caller): Caller,
     InPath(path): InPath<OneTrigger>,
 ) -> Result<(StatusCode, Json<Trigger>)> {
+    let row = repeat(&cx, &project.name, &path.trigger, &caller.login).await?;
+    Ok((StatusCode::CREATED, Json(view(row))))
+}
+
+/// Repeats a trigger for the same commit.
+pub(crate) async fn repeat(
+    cx: &Cx,
+    project: &ProjectName,
+    id: &str,
+    by: &str,
+) -> Result<naru_store::trigger::Trigger> {
     let missing = || {
         Failure::missing(
-            format!("a trigger {:.40} that can be replayed", path.trigger),
-            &format!("naru trigger list --project {}", project.name),
+            format!("a trigger {id:.40} that can be replayed"),
+            &format!("naru trigger list --project {project}"),
         )
     };
-    let id: TriggerId = path.trigger.parse().map_err(|_| missing())?;
-    let replayed = match cx.store.replay_trigger(&project.name, id, &caller.login).await {
+    let id: TriggerId = id.parse().map_err(|_| missing())?;
+    let replayed = match cx.store.replay_trigger(project, id, by).await {
         Ok(replayed) => replayed,
         Err(naru_store::StoreError::Missing(_)) => return Err(missing()),
         Err(error) => return Err(error.into()),
     };
-    let row = cx.store.trigger(replayed).await?.ok_or_else(missing)?;
-    Ok((StatusCode::CREATED, Json(view(row))))
+    cx.store.trigger(replayed).await?.ok_or_else(missing)
 }

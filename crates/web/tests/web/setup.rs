@@ -44,7 +44,12 @@ async fn the_page_makes_the_first_administrator_and_shows_the_token_once() {
     assert_eq!(made.status, 201);
     let cookie = made.headers["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"));
-    let token = made.text.split("<pre>").nth(1).and_then(|rest| rest.split("</pre>").next()).unwrap();
+    let token = made
+        .text
+        .split("<pre class=\"command\" data-copy>")
+        .nth(1)
+        .and_then(|rest| rest.split("</pre>").next())
+        .unwrap();
     assert_eq!(world.get(token, "/api/v1/whoami").await.json()["login"], "minji");
 
     let session = cookie.split(';').next().unwrap();
@@ -65,12 +70,13 @@ async fn what_is_typed_into_the_form_cannot_become_markup() {
 }
 
 #[tokio::test]
-async fn the_signed_out_page_says_what_this_is() {
+async fn who_is_not_logged_in_is_told_what_is_missing() {
     let world = World::new().await;
-    let home = page(&world, "/", "en").await;
-    assert!(home.text.contains("naru login http://127.0.0.1:7070"));
-    assert!(home.text.contains("No administrator exists yet"));
-    assert!(page(&world, "/", "ko").await.text.contains("Naru가 실행 중이에요"));
+    assert_eq!(page(&world, "/", "en").await.headers["location"], "/login");
+    let login = page(&world, "/login", "en").await;
+    assert!(login.text.contains("naru login http://127.0.0.1:7070"));
+    assert!(login.text.contains("No administrator exists yet"));
+    assert!(page(&world, "/login", "ko").await.text.contains("아직 관리자가 없어요"));
 }
 
 #[tokio::test]

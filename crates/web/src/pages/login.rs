@@ -1,0 +1,127 @@
+//! Logging in with a password, and out again.
+
+use askama::Template;
+use axum::extract::{Form, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use naru_identity::IdentityError;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::Cx;
+use crate::access::{Caller, SESSION_COOKIE};
+use crate::failure::{Failure, Result};
+
+use super::answer::local;
+use super::language::words;
+use super::shell::Shell;
+
+words! {
+    title: "Log in", "로그인";
+    login: "Login", "로그인 이름";
+    password: "Password", "비밀번호";
+    wrong: "The login or the password is wrong.", "로그인 이름이나 비밀번호가 맞지 않아요.";
+    too_many(seconds): "Too many attempts. Try again in {seconds} s.", "시도가 너무 많았어요. {seconds}초 뒤에 다시 해 보세요.";
+    needs_setup: "No administrator exists yet. Open the one-time setup link that the server printed when it started.",
+        "아직 관리자가 없어요. 서버를 시작할 때 출력된 일회용 설정 링크를 열어 주세요.";
+    from_terminal: "From a terminal", "터미널에서";
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    shell: &'a Shell,
+    w: Words,
+    needs_setup: bool,
+    base_url: &'a str,
+    next: &'a str,
+    login: &'a str,
+    error: Option<String>,
+}
+
+/// Where to go afterwards.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Next {
+    next: String,
+}
+
+/// The form.
+pub(crate) async fn form(State(cx): State<Cx>, shell: Shell, Query(next): Query<Next>) -> Result<Response> {
+    let filled = Filled { next: next.next, ..Filled::default() };
+    show(&cx, shell, &filled, None).await
+}
+
+/// What was typed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Filled {
+    login: String,
+    password: String,
+    next: String,
+}
+
+/// Logs in and goes on to where the person was headed.
+pub(crate) async fn log_in(
+    State(cx): State<Cx>,
+    shell: Shell,
+    Form(filled): Form<Filled>,
+) -> Result<Response> {
+    let principal = match cx.identity.check_password(&filled.login, filled.password.clone().into()).await {
+        Ok(principal) => principal,
+        Err(error @ (IdentityError::WrongPassword | IdentityError::TooManyAttempts { .. })) => {
+            return show(&cx, shell, &filled, Some(&error)).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let session = cx.identity.start_session(&principal).await?;
+    let mut response = Redirect::to(local(&filled.next)).into_response();
+    set_session(&mut response, &session.plain);
+    Ok(response)
+}
+
+async fn show(cx: &Cx, shell: Shell, filled: &Filled, error: Option<&IdentityError>) -> Result<Response> {
+    let w = Words(shell.language);
+    let needs_setup = cx.identity.needs_setup().await?;
+    let (status, code, said) = match error {
+        None => (StatusCode::OK, "", None),
+        Some(IdentityError::TooManyAttempts { retry_after }) => {
+            let said = w.too_many(retry_after.as_secs().max(1));
+            (StatusCode::TOO_MANY_REQUESTS, "identity.too-many-attempts", Some(said))
+        }
+        Some(_) => (StatusCode::UNAUTHORIZED, "identity.wrong-password", Some(w.wrong().to_owned())),
+    };
+    let shell = shell.title(w.title());
+    let page = LoginPage {
+        shell: &shell,
+        w,
+        needs_setup,
+        base_url: &cx.address.base_url,
+        next: local(&filled.next),
+        login: &filled.login,
+        error: said,
+    };
+    Ok(shell.refused(status, code, &page))
+}
+
+/// Ends the session.
+pub(crate) async fn log_out(State(cx): State<Cx>, Caller(caller): Caller) -> Result<Response, Failure> {
+    cx.identity.log_out(&caller).await?;
+    let mut response = Redirect::to("/login").into_response();
+    let gone = format!("{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
+    if let Ok(gone) = HeaderValue::from_str(&gone) {
+        response.headers_mut().append(header::SET_COOKIE, gone);
+    }
+    Ok(response)
+}
+
+/// Gives the browser its session.
+pub(crate) fn set_session(response: &mut Response, session: &SecretString) {
+    let seconds = naru_identity::SESSION_LASTS.as_secs();
+    let session = session.expose_secret();
+    let cookie = format!("{SESSION_COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+    if let Ok(mut value) = HeaderValue::from_str(&cookie) {
+        value.set_sensitive(true);
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}

@@ -1,0 +1,67 @@
+//! A project: the crossing of its newest change, and every environment at a glance.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use naru_model::EnvironmentName;
+use naru_model::api::Environment;
+
+use crate::Cx;
+use crate::access::Chosen;
+use crate::failure::Result;
+use crate::routes::{FIRST, environment};
+
+use super::crossing::{self, CrossingView};
+use super::language::words;
+use super::shell::{self, ProjectTab, Shell};
+
+words! {
+    environments: "Environments", "환경";
+    environment: "Environment", "환경";
+    state: "State", "상태";
+    release: "Release", "릴리스";
+    address: "Address", "주소";
+    since: "Since", "시각";
+}
+
+/// Triggers that are looked through for the newest branch.
+const RECENT: u32 = 20;
+
+#[derive(Template)]
+#[template(path = "project.html")]
+struct ProjectPage<'a> {
+    shell: &'a Shell,
+    w: Words,
+    chosen: &'a Chosen,
+    crossing: CrossingView,
+    open_run: &'static str,
+    environments: Vec<Environment>,
+}
+
+/// The page.
+pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, chosen: Chosen) -> Result<Response> {
+    let shell = shell.in_project(&cx, &chosen, ProjectTab::Overview).await?;
+    let environments = environment::all(&cx, &chosen.0.name).await?;
+    let newest = newest(&cx, &chosen, &environments).await?;
+    let page = ProjectPage {
+        shell: &shell,
+        w: Words(shell.language),
+        chosen: &chosen,
+        crossing: crossing::crossing(&cx, &shell, &chosen, newest, false).await?,
+        open_run: crossing::open_run(shell.language),
+        environments,
+    };
+    Ok(shell.page(&page))
+}
+
+/// The environment that the newest change is on its way to.
+async fn newest(cx: &Cx, chosen: &Chosen, environments: &[Environment]) -> Result<EnvironmentName> {
+    let recent = cx.store.triggers(&chosen.0.name, None, RECENT).await?;
+    let branch = recent.iter().find_map(naru_store::trigger::Trigger::branch);
+    let follows = environments.iter().find(|environment| branch.is_some() && environment.branch == branch);
+    let first = || environments.iter().find(|environment| environment.name.as_str() == FIRST);
+    match follows.or_else(first).or(environments.first()) {
+        Some(environment) => Ok(environment.name.clone()),
+        None => Ok(FIRST.parse()?),
+    }
+}

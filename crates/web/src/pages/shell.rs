@@ -1,0 +1,311 @@
+//! What surrounds every page: rail, breadcrumb, tabs, language, theme, who is logged in. A page takes a [`Shell`] from
+//! the request, says where it is, and answers with [`Shell::page`].
+
+use askama::Template;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use naru_model::authorise::{Authorise as _, Credentials, Permission, Resource};
+use naru_model::{ProjectName, Timestamp};
+
+use crate::Cx;
+use crate::access::{self, Caller, Chosen};
+use crate::failure::{ProblemCode, Result};
+use crate::routes::environment::condition;
+
+use super::assets;
+use super::html::Html;
+use super::language::{Language, words};
+use super::sign::Signed;
+use super::when::{Reader, ZONE_COOKIE};
+
+/// The cookie that keeps the chosen theme.
+pub(crate) const THEME_COOKIE: &str = "naru_theme";
+
+/// Environments in the rail at most; the project's page has them all.
+const ENVIRONMENTS: usize = 12;
+
+words! {
+    skip: "Skip to the content", "본문으로 건너뛰기";
+    rail: "Main", "주 메뉴";
+    home: "Home", "홈";
+    projects: "Projects", "프로젝트";
+    environments: "Environments", "환경";
+    search: "Find a project", "프로젝트 찾기";
+    you_are_here: "Where you are", "현재 위치";
+    parts: "Parts of this page's thing", "하위 메뉴";
+    log_out: "Log out", "로그아웃";
+    language: "Language", "언어";
+    theme: "Theme", "테마";
+    light: "Light", "밝게";
+    dark: "Dark", "어둡게";
+    system: "System", "시스템";
+    overview: "Overview", "개요";
+    runs: "Runs", "런";
+    triggers: "Triggers", "트리거";
+    keys: "Keyboard", "키보드";
+    keys_search: "find a project", "프로젝트 찾기";
+    keys_help: "show or hide this list", "이 목록 열고 닫기";
+    keys_home: "home", "홈";
+    keys_projects: "projects", "프로젝트";
+    keys_up: "one level up", "한 단계 위로";
+    keys_new: "new project", "새 프로젝트";
+    keys_parts: "overview, runs, triggers of the project", "프로젝트의 개요, 런, 트리거";
+    close: "Close", "닫기";
+}
+
+/// The parts of the instance, as they stand in the rail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Home,
+    Projects,
+}
+
+impl Section {
+    const ALL: [Self; 2] = [Self::Home, Self::Projects];
+
+    /// Its address, its name, and the key that leads there after `g`.
+    fn link(self, words: Words) -> (&'static str, &'static str, char) {
+        match self {
+            Self::Home => ("/", words.home(), 'h'),
+            Self::Projects => ("/projects", words.projects(), 'p'),
+        }
+    }
+}
+
+/// The parts of a project, as they stand in its tabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProjectTab {
+    Overview,
+    Runs,
+    Triggers,
+}
+
+impl ProjectTab {
+    const ALL: [Self; 3] = [Self::Overview, Self::Runs, Self::Triggers];
+
+    /// What follows the project's address, its name, and the key that leads there after `g`.
+    fn link(self, words: Words) -> (&'static str, &'static str, char) {
+        match self {
+            Self::Overview => ("", words.overview(), 'o'),
+            Self::Runs => ("/runs", words.runs(), 'r'),
+            Self::Triggers => ("/triggers", words.triggers(), 't'),
+        }
+    }
+}
+
+/// A link of rail, breadcrumb or tabs.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) href: String,
+    pub(crate) label: String,
+    /// A mark before the label; may be empty.
+    pub(crate) mark: Html,
+    pub(crate) is_current: bool,
+    /// The key that leads there after `g`.
+    pub(crate) key: Option<char>,
+}
+
+impl Link {
+    /// A link without a mark that leads elsewhere.
+    pub(crate) fn new(href: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { href: href.into(), label: label.into(), mark: Html::default(), is_current: false, key: None }
+    }
+
+    fn part((href, label, key): (String, &str, char), is_current: bool) -> Self {
+        Self { is_current, key: Some(key), ..Self::new(href, label) }
+    }
+}
+
+/// Light, dark, or whatever the system has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Theme {
+    Light,
+    Dark,
+    System,
+}
+
+impl Theme {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "light" => Some(Self::Light),
+            "dark" => Some(Self::Dark),
+            "system" => Some(Self::System),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Dark => "dark",
+            Self::System => "system",
+        }
+    }
+}
+
+/// What surrounds a page.
+#[derive(Debug, Clone)]
+pub(crate) struct Shell {
+    pub(crate) language: Language,
+    pub(crate) theme: Theme,
+    /// Where and when the page is read.
+    pub(crate) reader: Reader,
+    /// The account that is logged in.
+    pub(crate) login: Option<String>,
+    /// The address of this page, with its query.
+    pub(crate) here: String,
+    pub(crate) title: String,
+    pub(crate) crumbs: Vec<Link>,
+    pub(crate) tabs: Vec<Link>,
+    pub(crate) environments: Vec<Link>,
+    /// The event stream whose rings the script answers by fetching the page again.
+    pub(crate) events: Option<String>,
+    section: Option<Section>,
+    credentials: Credentials,
+}
+
+impl Shell {
+    /// The shell of a request, for who is known by now.
+    pub(crate) fn of(headers: &HeaderMap, uri: &Uri, now: Timestamp, login: Option<String>) -> Self {
+        let cookie = |name| access::cookie(headers, name);
+        let language = Language::of(headers);
+        Self {
+            language,
+            theme: cookie(THEME_COOKIE).and_then(|name| Theme::named(&name)).unwrap_or(Theme::System),
+            reader: Reader::new(cookie(ZONE_COOKIE).as_deref(), now, language),
+            login,
+            here: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            title: String::new(),
+            crumbs: Vec::new(),
+            tabs: Vec::new(),
+            environments: Vec::new(),
+            events: None,
+            section: None,
+            credentials: access::credentials(headers),
+        }
+    }
+
+    /// Names the page.
+    pub(crate) fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = title.into();
+        self
+    }
+
+    /// A page of the instance. It follows what changes anywhere, for who may see that.
+    pub(crate) fn at(mut self, section: Section) -> Self {
+        self.section = Some(section);
+        self.events = Some("/api/v1/events".to_owned());
+        let (href, label, _) = section.link(self.words());
+        self.title(label).crumb(href, label)
+    }
+
+    /// A page of a project: its tabs, its environments in the rail, its events.
+    pub(crate) async fn in_project(mut self, cx: &Cx, chosen: &Chosen, tab: ProjectTab) -> Result<Self> {
+        let name = &chosen.0.name;
+        let base = format!("/projects/{name}");
+        self = self.at(Section::Projects).crumb(&base, name.as_str());
+        self.events = Some(format!("/api/v1/projects/{name}/events"));
+        let words = self.words();
+        for other in ProjectTab::ALL {
+            let (path, label, key) = other.link(words);
+            self.tabs.push(Link::part((format!("{base}{path}"), label, key), other == tab));
+        }
+        for row in cx.store.environments_of(name).await?.into_iter().take(ENVIRONMENTS) {
+            let (is, _, _) = condition(&row, cx.store.now());
+            let (tone, _) = is.tone_and_word(super::sign::Words(self.language));
+            let link =
+                Link::new(environment_path(name, row.key.environment.as_str()), row.key.environment.as_str());
+            self.environments.push(Link { mark: tone.bare(), ..link });
+        }
+        if tab != ProjectTab::Overview {
+            let (path, label, _) = tab.link(words);
+            self = self.crumb(format!("{base}{path}"), label);
+            return Ok(self.title(format!("{label} · {name}")));
+        }
+        Ok(self.title(name.as_str()))
+    }
+
+    /// One level deeper in the breadcrumb.
+    pub(crate) fn crumb(mut self, href: impl Into<String>, label: impl Into<String>) -> Self {
+        self.crumbs.push(Link::new(href, label));
+        self
+    }
+
+    /// Whether who is asking may do this: for hiding what would be refused. It grants nothing; routes ask again.
+    pub(crate) async fn may(&self, cx: &Cx, permission: Permission, resource: &Resource) -> bool {
+        cx.identity.authorise(&self.credentials, permission, resource).await.is_ok()
+    }
+
+    /// The page.
+    pub(crate) fn page(&self, template: &impl Template) -> Response {
+        self.page_with(StatusCode::OK, template)
+    }
+
+    /// The page with another status.
+    pub(crate) fn page_with(&self, status: StatusCode, template: &impl Template) -> Response {
+        match template.render() {
+            Ok(body) => (status, axum::response::Html(body)).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "a page could not be written");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+
+    /// A form again, with what was typed and why it was refused; the audit line names the code.
+    pub(crate) fn refused(&self, status: StatusCode, code: &str, template: &impl Template) -> Response {
+        let mut response = self.page_with(status, template);
+        response.extensions_mut().insert(ProblemCode(code.to_owned()));
+        response
+    }
+
+    /// The shell's own words.
+    pub(crate) fn words(&self) -> Words {
+        Words(self.language)
+    }
+
+    pub(crate) fn rail(&self) -> Vec<Link> {
+        let link = |section: Section| {
+            let (href, label, key) = section.link(self.words());
+            Link::part((href.to_owned(), label, key), self.section == Some(section))
+        };
+        Section::ALL.into_iter().map(link).collect()
+    }
+
+    pub(crate) fn stylesheet(&self) -> String {
+        assets::stylesheet()
+    }
+
+    pub(crate) fn script(&self) -> String {
+        assets::script()
+    }
+
+    pub(crate) fn icon(&self) -> String {
+        assets::icon()
+    }
+
+    /// A state as its mark and word.
+    pub(crate) fn sign(&self, what: &impl Signed) -> Html {
+        what.sign(self.language)
+    }
+
+    /// Whether `theme` is the chosen one.
+    pub(crate) fn has_theme(&self, theme: &str) -> bool {
+        self.theme.name() == theme
+    }
+}
+
+/// Where an environment's page is.
+pub(crate) fn environment_path(project: &ProjectName, environment: &str) -> String {
+    format!("/projects/{project}/environments/{environment}")
+}
+
+impl FromRequestParts<Cx> for Shell {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, cx: &Cx) -> Result<Self, Self::Rejection> {
+        let login = parts.extensions.get::<Caller>().map(|caller| caller.0.login.clone());
+        Ok(Self::of(&parts.headers, &parts.uri, cx.store.now(), login))
+    }
+}

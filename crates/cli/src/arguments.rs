@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use naru_model::authorise::Permission;
 use naru_model::{
-    BranchName, EnvironmentName, ProjectName, ReleaseNumber, RevisionNumber, RunNumber, SecretName,
-    ServiceName, Timestamp, VariableName,
+    BranchName, EnvironmentName, OrganisationName, ProjectName, ReleaseNumber, RevisionNumber, RunNumber,
+    SecretName, ServiceName, Timestamp, VariableName,
 };
 
 /// The whole command line.
@@ -231,10 +231,14 @@ pub(crate) struct TokenCreate {
     /// Binds the token to one project.
     #[arg(long, short, value_name = "NAME")]
     pub(crate) project: Option<ProjectName>,
-    /// What a token bound to a project may do; can be given more than once. Without it: read.
-    #[arg(long, value_parser = permission, requires = "project", value_name = "PERMISSION",
-        help = "What a token bound to a project may do; can be given more than once: read, push-source, push-deploy, \
-                push-image, run, deploy, administer. Without it: read")]
+    /// Binds the token to one environment of the project; of the project itself it may then read.
+    #[arg(long, short, requires = "project", value_name = "NAME")]
+    pub(crate) environment: Option<EnvironmentName>,
+    /// What the token may do at most; can be given more than once.
+    #[arg(long, value_parser = permission, value_name = "PERMISSION",
+        help = "What the token may do at most; can be given more than once: read, push-source, push-deploy, push-image, \
+                run, deploy, deploy-protected, configure, read-secrets, administer, delete and others of \
+                docs/reference/permissions.md. Without it: read in a project, else whatever you may")]
     pub(crate) permission: Vec<Permission>,
     /// How long it lives, such as 12h or 90d. Without it: until it is revoked.
     #[arg(long, value_parser = duration, value_name = "DURATION")]
@@ -247,6 +251,9 @@ pub(crate) enum Project {
     Create {
         /// Lower-case letters, digits and single hyphens, at most 40 characters.
         name: ProjectName,
+        /// Whose it shall be. Without it: main.
+        #[arg(long, short, value_name = "NAME")]
+        organisation: Option<OrganisationName>,
         /// The branch that is delivered to production.
         #[arg(long, value_name = "NAME", default_value = "main")]
         branch: BranchName,

@@ -1,27 +1,48 @@
-//! Slows guessing down: a few wrong passwords per login, then a wait. Kept in memory, bounded in size; a restart
-//! forgets it, which costs a guesser more than it gains.
+//! Slows guessing down: a few wrong passwords per login and per address, then a wait. Kept in memory, bounded in size; a
+//! restart forgets it, which costs a guesser more than it gains.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use naru_model::Timestamp;
 
-use crate::{IdentityError, Result};
+use crate::{IdentityError, Origin, Result};
 
 /// Wrong attempts within the window before a login has to wait.
 const ALLOWED: u32 = 5;
+/// Wrong attempts within the window from one address: a whole office may sit behind it.
+const ALLOWED_FROM: u32 = 20;
 /// Wrong attempts within the window over all logins: guessing many logins at once is guessing too.
 const ALLOWED_TOGETHER: u32 = 50;
 /// Counting starts again after this.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Logins remembered at once.
+/// Logins and addresses remembered at once.
 const REMEMBERED: usize = 4096;
 
 /// Wrong attempts of late.
 #[derive(Default)]
 pub(crate) struct Attempts {
-    by_login: Mutex<HashMap<String, Count>>,
+    counts: Mutex<HashMap<Of, Count>>,
+}
+
+/// Whose attempts are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Of {
+    Login(String),
+    Address(IpAddr),
+    Everyone,
+}
+
+impl Of {
+    fn allowed(&self) -> u32 {
+        match self {
+            Self::Login(_) => ALLOWED,
+            Self::Address(_) => ALLOWED_FROM,
+            Self::Everyone => ALLOWED_TOGETHER,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -30,21 +51,31 @@ struct Count {
     since: Timestamp,
 }
 
-/// The entry that counts every login. Not a possible login.
-const EVERYONE: &str = "*";
+fn counted(login: &str, origin: &Origin) -> impl Iterator<Item = Of> {
+    let address = origin.address.map(|address| Of::Address(network(address)));
+    [Some(Of::Login(login.to_owned())), address, Some(Of::Everyone)].into_iter().flatten()
+}
+
+/// Somebody with one IPv6 network has 2⁶⁴ addresses (RFC 4291, 2.5.4): they count as one.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+    }
+}
 
 impl Attempts {
-    fn counts(&self) -> MutexGuard<'_, HashMap<String, Count>> {
-        self.by_login.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, HashMap<Of, Count>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says no while this login, or all of them together, have to wait.
-    pub(crate) fn check(&self, login: &str, now: Timestamp) -> Result<()> {
+    /// Says no while this login, this address, or all of them together, have to wait.
+    pub(crate) fn check(&self, login: &str, origin: &Origin, now: Timestamp) -> Result<()> {
         let counts = self.counts();
-        for (name, allowed) in [(login, ALLOWED), (EVERYONE, ALLOWED_TOGETHER)] {
-            let Some(count) = counts.get(name) else { continue };
+        for of in counted(login, origin) {
+            let Some(count) = counts.get(&of) else { continue };
             let left = WINDOW.saturating_sub(age(count.since, now));
-            if count.wrong >= allowed && !left.is_zero() {
+            if count.wrong >= of.allowed() && !left.is_zero() {
                 return Err(IdentityError::TooManyAttempts { retry_after: left });
             }
         }
@@ -52,14 +83,14 @@ impl Attempts {
     }
 
     /// Counts a wrong attempt.
-    pub(crate) fn failed(&self, login: &str, now: Timestamp) {
+    pub(crate) fn failed(&self, login: &str, origin: &Origin, now: Timestamp) {
         let mut counts = self.counts();
         if counts.len() >= REMEMBERED {
-            // Forgetting all logins at once is cheap, and the count over all of them still holds.
-            counts.retain(|name, _| name == EVERYONE);
+            // Forgetting all at once is cheap, and the count over all of them still holds.
+            counts.retain(|of, _| *of == Of::Everyone);
         }
-        for name in [login, EVERYONE] {
-            let count = counts.entry(name.to_owned()).or_insert(Count { wrong: 0, since: now });
+        for of in counted(login, origin) {
+            let count = counts.entry(of).or_insert(Count { wrong: 0, since: now });
             if age(count.since, now) >= WINDOW {
                 *count = Count { wrong: 0, since: now };
             }
@@ -67,9 +98,10 @@ impl Attempts {
         }
     }
 
-    /// Forgets the wrong attempts of a login that got it right.
+    /// Forgets the wrong attempts of a login that got it right. Those of its address stay: an account of one's own must
+    /// not help to guess at others.
     pub(crate) fn succeeded(&self, login: &str) {
-        self.counts().remove(login);
+        self.counts().remove(&Of::Login(login.to_owned()));
     }
 }
 
@@ -85,35 +117,52 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn from(address: &str) -> Origin {
+        Origin { address: Some(address.parse().unwrap()), user_agent: String::new() }
+    }
+
     #[test]
     fn five_wrong_passwords_and_then_a_minute() {
-        let attempts = Attempts::default();
+        let (attempts, nowhere) = (Attempts::default(), Origin::default());
         for _ in 0..ALLOWED {
-            attempts.check("minji", at(0)).unwrap();
-            attempts.failed("minji", at(0));
+            attempts.check("minji", &nowhere, at(0)).unwrap();
+            attempts.failed("minji", &nowhere, at(0));
         }
-        let refused = attempts.check("minji", at(20)).unwrap_err();
+        let refused = attempts.check("minji", &nowhere, at(20)).unwrap_err();
         assert!(
             matches!(refused, IdentityError::TooManyAttempts { retry_after } if retry_after.as_secs() == 40)
         );
-        attempts.check("other", at(20)).unwrap();
-        attempts.check("minji", at(60)).unwrap();
+        attempts.check("other", &nowhere, at(20)).unwrap();
+        attempts.check("minji", &nowhere, at(60)).unwrap();
+    }
+
+    #[test]
+    fn guessing_many_logins_from_one_address_counts_together() {
+        let attempts = Attempts::default();
+        for index in 0..ALLOWED_FROM {
+            let address = format!("2001:db8::{index:x}");
+            attempts.failed(&format!("login-{index}"), &from(&address), at(0));
+        }
+        assert!(attempts.check("fresh", &from("2001:db8::ffff"), at(1)).is_err());
+        attempts.check("fresh", &from("2001:db8:1::1"), at(1)).unwrap();
+        attempts.succeeded("fresh");
+        assert!(attempts.check("fresh", &from("2001:db8::ffff"), at(1)).is_err());
     }
 
     #[test]
     fn guessing_many_logins_counts_together() {
         let attempts = Attempts::default();
         for index in 0..ALLOWED_TOGETHER {
-            attempts.failed(&format!("login-{index}"), at(0));
+            attempts.failed(&format!("login-{index}"), &from(&format!("192.0.2.{index}")), at(0));
         }
-        assert!(attempts.check("fresh", at(1)).is_err());
+        assert!(attempts.check("fresh", &Origin::default(), at(1)).is_err());
     }
 
     #[test]
     fn memory_is_bounded() {
         let attempts = Attempts::default();
         for index in 0..REMEMBERED * 2 {
-            attempts.failed(&format!("login-{index}"), at(0));
+            attempts.failed(&format!("login-{index}"), &Origin::default(), at(0));
         }
         assert!(attempts.counts().len() <= REMEMBERED + 1);
     }

@@ -29,9 +29,9 @@ pub enum IdentityError {
     /// Not usable as a token's label.
     #[error("this label is not usable")]
     BadLabel,
-    /// Permissions were listed for a token that is not bound to a project.
-    #[error("a token with listed permissions needs a project")]
-    PermissionsWithoutProject,
+    /// An environment was named for a token that is not bound to a project.
+    #[error("a token for one environment needs its project")]
+    EnvironmentWithoutProject,
     /// The process is stopping.
     #[error("the server is stopping")]
     Closing,
@@ -62,8 +62,8 @@ impl From<IdentityError> for Problem {
             }
             IdentityError::BadLabel => Self::new("identity.bad-label", summary)
                 .cause("a label has at most 80 characters and no control characters"),
-            IdentityError::PermissionsWithoutProject => Self::new("identity.token-scope", summary)
-                .hint("name the project, or leave the permissions out"),
+            IdentityError::EnvironmentWithoutProject => Self::new("identity.token-scope", summary)
+                .hint("name the project, or leave the environment out"),
             IdentityError::Closing => Self::new("store.unavailable", summary).hint("try again in a moment"),
             IdentityError::Store(StoreError::Missing(what)) => {
                 Self::new("identity.missing", format!("{what} does not exist"))

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use naru_identity::{Authorise, Credentials, Identity, IdentityError, NewToken};
-use naru_model::authorise::{Denied, Permission, Resource};
+use naru_identity::{Authorise, Credentials, Identity, IdentityError, Login, NewToken, Origin};
+use naru_model::authorise::{Denied, Permission, Principal, Resource};
 use naru_model::effect::Unobserved;
 use naru_model::{Clock, Timestamp};
 use naru_store::Store;
@@ -39,9 +39,9 @@ impl World {
         *now += time;
     }
 
-    async fn administrator(&self) -> naru_model::authorise::Principal {
+    async fn administrator(&self) -> Principal {
         let link = self.identity.offer_setup().await.unwrap().unwrap();
-        self.identity.setup(&link, "minji", password()).await.unwrap()
+        self.identity.setup(&link, "minji", password(), &Origin::default()).await.unwrap()
     }
 
     async fn may(
@@ -59,20 +59,25 @@ fn password() -> SecretString {
     "river crossing at dawn".to_owned().into()
 }
 
+async fn log_in(world: &World, login: &str, password: SecretString) -> Result<Principal, IdentityError> {
+    world.identity.log_in(Login { login: login.to_owned(), password }, &Origin::default()).await
+}
+
 #[tokio::test]
 async fn the_setup_link_works_once_and_only_the_newest() {
     let world = World::new().await;
     let old = world.identity.offer_setup().await.unwrap().unwrap();
     let new = world.identity.offer_setup().await.unwrap().unwrap();
-    let refused = world.identity.setup(&old, "minji", password()).await.unwrap_err();
+    let refused = world.identity.setup(&old, "minji", password(), &Origin::default()).await.unwrap_err();
     assert!(matches!(refused, IdentityError::NoSuchSetupLink));
     assert!(world.identity.needs_setup().await.unwrap());
 
-    let weak = world.identity.setup(&new, "minji", "short".to_owned().into()).await.unwrap_err();
+    let weak =
+        world.identity.setup(&new, "minji", "short".to_owned().into(), &Origin::default()).await.unwrap_err();
     assert!(matches!(weak, IdentityError::BadPassword));
 
-    world.identity.setup(&new, "minji", password()).await.unwrap();
-    let again = world.identity.setup(&new, "second", password()).await.unwrap_err();
+    world.identity.setup(&new, "minji", password(), &Origin::default()).await.unwrap();
+    let again = world.identity.setup(&new, "second", password(), &Origin::default()).await.unwrap_err();
     assert!(matches!(again, IdentityError::NoSuchSetupLink));
     assert!(world.identity.offer_setup().await.unwrap().is_none());
     assert!(world.store.account("second").await.unwrap().is_none());
@@ -82,9 +87,10 @@ async fn the_setup_link_works_once_and_only_the_newest() {
 async fn of_two_people_with_one_setup_link_one_becomes_administrator() {
     let world = World::new().await;
     let link = world.identity.offer_setup().await.unwrap().unwrap();
+    let nowhere = Origin::default();
     let (first, second) = tokio::join!(
-        world.identity.setup(&link, "first", password()),
-        world.identity.setup(&link, "second", password())
+        world.identity.setup(&link, "first", password(), &nowhere),
+        world.identity.setup(&link, "second", password(), &nowhere)
     );
     assert_eq!(u8::from(first.is_ok()) + u8::from(second.is_ok()), 1);
 }
@@ -95,14 +101,14 @@ async fn guessing_a_password_is_slowed_down_also_for_a_login_that_does_not_exist
     world.administrator().await;
     for login in ["minji", "nobody"] {
         for _ in 0..5 {
-            let wrong = world.identity.check_password(login, "wrong".to_owned().into()).await.unwrap_err();
+            let wrong = log_in(&world, login, "wrong".to_owned().into()).await.unwrap_err();
             assert!(matches!(wrong, IdentityError::WrongPassword));
         }
-        let refused = world.identity.check_password(login, password()).await.unwrap_err();
+        let refused = log_in(&world, login, password()).await.unwrap_err();
         assert!(matches!(refused, IdentityError::TooManyAttempts { .. }));
     }
     world.pass(Duration::from_secs(61));
-    assert_eq!(world.identity.check_password("minji", password()).await.unwrap().login, "minji");
+    assert_eq!(log_in(&world, "minji", password()).await.unwrap().login, "minji");
 }
 
 #[tokio::test]
@@ -123,9 +129,6 @@ async fn a_token_ends_by_time_or_by_hand() {
 
     world.identity.revoke_token(&minji, &long.id).await.unwrap();
     assert_eq!(world.may(&long.plain, read().0, read().1).await, Err(Denied::Unauthenticated));
-    let actions: Vec<_> =
-        world.identity.audit(None, 10).await.unwrap().into_iter().map(|row| row.action).collect();
-    assert_eq!(actions, ["token.revoke", "token.create", "token.create", "account.create"]);
 }
 
 #[tokio::test]
@@ -185,14 +188,14 @@ async fn the_engine_has_its_own_tokens_and_sweeps_them() {
 async fn a_session_ends_by_time_and_by_logging_out() {
     let world = World::new().await;
     let minji = world.administrator().await;
-    let session = world.identity.start_session(&minji).await.unwrap();
+    let session = world.identity.start_session(&minji, &Origin::default()).await.unwrap();
     let credentials = Credentials::Session(session.plain.expose_secret().to_owned());
     let ask = || world.identity.authorise(&credentials, Permission::OwnTokens, &Resource::Instance);
     let principal = ask().await.unwrap();
     world.identity.log_out(&principal).await.unwrap();
     assert_eq!(ask().await, Err(Denied::Unauthenticated));
 
-    let second = world.identity.start_session(&minji).await.unwrap();
+    let second = world.identity.start_session(&minji, &Origin::default()).await.unwrap();
     let credentials = Credentials::Session(second.plain.expose_secret().to_owned());
     world.pass(Duration::from_hours(13));
     let ended = world.identity.authorise(&credentials, Permission::OwnTokens, &Resource::Instance).await;

@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::ProjectName;
+use crate::id::EnvironmentKey;
+use crate::name::{OrganisationName, ProjectName};
 
 /// What a caller presented. Values are secrets: never logged, never stored as they are.
 #[derive(Clone, Default)]
@@ -49,7 +50,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What a caller wants to do. One variant per row of the authorisation table.
+/// What a caller wants to do. One variant per row of the table in [`crate::role`].
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -65,18 +66,64 @@ pub enum Permission {
     PushImage,
     /// Start, cancel and repeat runs.
     Run,
-    /// Deploy, roll back, change configuration and secrets of an environment.
+    /// Deploy, promote and roll back; open and close for maintenance.
     Deploy,
-    /// Create projects.
+    /// The same where the environment is protected.
+    DeployProtected,
+    /// Change configuration and secrets, without reading the secrets.
+    Configure,
+    /// Read the values of secrets, for an export.
+    ReadSecrets,
+    /// Create projects in an organisation.
     CreateProject,
-    /// Change or delete a project.
+    /// Change a project and its environments.
     Administer,
-    /// Read the instance's own state: targets, storage, doctor.
+    /// Delete a project.
+    Delete,
+    /// Invite, change and remove members of an organisation; give roles.
+    ManageMembers,
+    /// Read the audit log of an organisation.
+    ReadAudit,
+    /// Be known here: what everybody with an account may see of the instance.
+    UseInstance,
+    /// Read the instance's own state: storage, certificates, doctor.
     ReadInstance,
-    /// Change what belongs to the whole instance, such as certificates.
+    /// Change what belongs to the whole instance, such as certificates, accounts and organisations.
     AdministerInstance,
-    /// Make and revoke one's own tokens.
+    /// Change one's own account: its tokens, sessions and password.
     OwnTokens,
+}
+
+impl Permission {
+    /// Its word on the wire, such as `push-source`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::PushSource => "push-source",
+            Self::PushDeploy => "push-deploy",
+            Self::PushImage => "push-image",
+            Self::Run => "run",
+            Self::Deploy => "deploy",
+            Self::DeployProtected => "deploy-protected",
+            Self::Configure => "configure",
+            Self::ReadSecrets => "read-secrets",
+            Self::CreateProject => "create-project",
+            Self::Administer => "administer",
+            Self::Delete => "delete",
+            Self::ManageMembers => "manage-members",
+            Self::ReadAudit => "read-audit",
+            Self::UseInstance => "use-instance",
+            Self::ReadInstance => "read-instance",
+            Self::AdministerInstance => "administer-instance",
+            Self::OwnTokens => "own-tokens",
+        }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
 }
 
 /// What a caller wants to do it to.
@@ -85,8 +132,12 @@ pub enum Permission {
 pub enum Resource {
     /// The instance itself.
     Instance,
+    /// An organisation and its members.
+    Organisation(OrganisationName),
     /// A project and everything in it.
     Project(ProjectName),
+    /// One environment of a project.
+    Environment(EnvironmentKey),
 }
 
 /// Who is asking, once known.
@@ -104,7 +155,7 @@ pub enum Denied {
     /// No credentials, or credentials that are not valid: 401.
     #[error("log in first")]
     Unauthenticated,
-    /// Known, but not allowed: 403 for the instance, 404 for another's project.
+    /// Known, but not allowed: 404 for what the caller may not even read, otherwise 403.
     #[error("not allowed")]
     Forbidden,
     /// The decision could not be made (the store does not answer): 503.

@@ -18,6 +18,7 @@ pub mod name;
 pub mod pipeline;
 pub mod problem;
 pub mod receipt;
+pub mod role;
 pub mod rollout;
 pub mod route;
 pub mod time;
@@ -28,8 +29,8 @@ pub use id::{
     ReleaseNumber, RevisionNumber, RunNumber, SecretVersion,
 };
 pub use name::{
-    BranchName, EnvironmentName, NameError, ProjectName, RepositoryName, SecretName, ServiceName, StepName,
-    TagName, VariableName, VolumeName,
+    BranchName, EnvironmentName, NameError, OrganisationName, ProjectName, RepositoryName, SecretName,
+    ServiceName, StepName, TagName, VariableName, VolumeName,
 };
 pub use problem::Problem;
 pub use time::{Clock, Timestamp};

@@ -19,7 +19,7 @@ pub struct NameError {
 }
 
 impl NameError {
-    fn new(noun: &'static str, given: &str, expected: &'static str) -> Self {
+    pub(crate) fn new(noun: &'static str, given: &str, expected: &'static str) -> Self {
         let mut short: String = given.chars().take(60).collect();
         if short.len() < given.len() {
             short.push('…');
@@ -120,6 +120,20 @@ name_type!(
     "lower-case letters, digits and single hyphens, starting with a letter, at most 40 characters",
     |text| is_label(text, 40)
 );
+name_type!(
+    /// An organisation's name, unique in its instance.
+    OrganisationName, "organisation name",
+    "lower-case letters, digits and single hyphens, starting with a letter, at most 40 characters",
+    |text| is_label(text, 40)
+);
+
+impl OrganisationName {
+    /// The organisation that every instance begins with.
+    pub fn main() -> Self {
+        Self("main".to_owned())
+    }
+}
+
 name_type!(
     /// A service's name, unique in its project.
     ServiceName, "service name",

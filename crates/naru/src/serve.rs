@@ -64,6 +64,9 @@ pub(crate) struct Arguments {
     /// The address that people and git use, when it is not the listening one.
     #[arg(long, env = "NARU_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
+    /// A proxy in front of this server whose `X-Forwarded-For` says where requests come from; may be given several times.
+    #[arg(long = "trusted-proxy", env = "NARU_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub(crate) trusted_proxies: Vec<std::net::IpAddr>,
     /// Container engine: auto, podman (one of our own), or unix:///path/to/socket.
     #[arg(long, env = "NARU_ENGINE", default_value = "auto", value_parser = wiring::engine_choice)]
     pub(crate) engine: naru_engine::docker::EngineChoice,
@@ -108,13 +111,15 @@ async fn serve(arguments: &Arguments, folder: &DataFolder) -> Result<(), Problem
 
     let stop = CancellationToken::new();
     let mut loops = parts.spawn_loops(&stop).await?;
-    let server = axum::serve(listener, parts.router.clone()).with_graceful_shutdown({
-        let stop = stop.clone();
-        async move {
-            stop_signal().await;
-            stop.cancel();
-        }
-    });
+    let server =
+        axum::serve(listener, parts.router.clone().into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown({
+                let stop = stop.clone();
+                async move {
+                    stop_signal().await;
+                    stop.cancel();
+                }
+            });
     let result = tokio::select! {
         ended = server => ended,
         () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),

@@ -21,7 +21,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -112,11 +112,8 @@ impl Hosting {
 
     /// The routes, with their `/git` prefix.
     pub fn router(self: &Arc<Self>) -> Router {
-        Router::new()
-            .route("/git/{repository}/info/refs", get(advertise))
-            .route("/git/{repository}/git-upload-pack", post(upload_pack))
-            .route("/git/{repository}/git-receive-pack", post(receive_pack))
-            .with_state(self.clone())
+        let add = |router: Router<Arc<Self>>, (_, path, to): Offered| router.route(path, to);
+        table().into_iter().fold(Router::new(), add).with_state(self.clone())
     }
 
     /// Makes good what a crash left: ends git processes of an earlier life, removes their locks and half-received
@@ -173,24 +170,40 @@ impl Hosting {
     ) -> Result<Principal, Refusal> {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let credentials = Credentials::from_header(header, |text| STANDARD.decode(text).ok());
-        let resource = Resource::Project(repository.project.clone());
         let permission = match (service, repository.kind) {
             (Service::UploadPack, _) => Permission::Read,
             (Service::ReceivePack, RepositoryKind::Source) => Permission::PushSource,
             (Service::ReceivePack, RepositoryKind::Deploy) => Permission::PushDeploy,
         };
-        match self.authorise.authorise(&credentials, permission, &resource).await {
+        match self.admitted(&credentials, permission, repository).await {
             Ok(principal) => Ok(principal),
             Err(Denied::Unauthenticated) => Err(Refusal::LogIn),
             Err(Denied::Unavailable(why)) => Err(Refusal::unavailable(&why)),
             Err(Denied::Forbidden) if permission == Permission::Read => Err(Refusal::NotFound),
-            Err(Denied::Forbidden) => {
-                match self.authorise.authorise(&credentials, Permission::Read, &resource).await {
-                    Ok(_) => Err(Refusal::NotAllowed),
-                    Err(_) => Err(Refusal::NotFound),
-                }
+            Err(Denied::Forbidden) => match self.admitted(&credentials, Permission::Read, repository).await {
+                Ok(_) => Err(Refusal::NotAllowed),
+                Err(_) => Err(Refusal::NotFound),
+            },
+        }
+    }
+
+    /// Deploy repositories hold every environment, so they are open to who may do it in each of them.
+    async fn admitted(
+        &self,
+        credentials: &Credentials,
+        permission: Permission,
+        repository: &Repository,
+    ) -> Result<Principal, Denied> {
+        let resource = Resource::Project(repository.project.clone());
+        let principal = self.authorise.authorise(credentials, permission, &resource).await?;
+        if repository.kind == RepositoryKind::Deploy {
+            let environments = self.store.environments_of(&repository.project).await;
+            for environment in environments.map_err(|error| Denied::Unavailable(error.to_string()))? {
+                let resource = Resource::Environment(environment.key);
+                self.authorise.authorise(credentials, permission, &resource).await?;
             }
         }
+        Ok(principal)
     }
 
     /// The repository of a project that exists; made when it is missing.
@@ -254,6 +267,22 @@ impl Hosting {
     fn deadline(&self) -> Instant {
         Instant::now() + self.settings.time_limit
     }
+}
+
+/// Method, path and handler of one route.
+type Offered = (&'static str, &'static str, MethodRouter<Arc<Hosting>>);
+
+fn table() -> [Offered; 3] {
+    [
+        ("GET", "/git/{repository}/info/refs", get(advertise)),
+        ("POST", "/git/{repository}/git-upload-pack", post(upload_pack)),
+        ("POST", "/git/{repository}/git-receive-pack", post(receive_pack)),
+    ]
+}
+
+/// Method and path of every route, for the walk that asks each of them as everybody.
+pub fn routes() -> Vec<(&'static str, &'static str)> {
+    table().into_iter().map(|(method, path, _)| (method, path)).collect()
 }
 
 /// `GET /git/{repository}/info/refs?service=…`

@@ -45,6 +45,8 @@ pub struct Environment {
     pub status_at: Timestamp,
     /// Why the deploy repository cannot be followed now; what serves is kept meanwhile.
     pub hindrance: Option<Problem>,
+    /// Whether to deploy here takes more than elsewhere, and releases wait for a person.
+    pub protected: bool,
 }
 
 /// How an environment is, written by the reconcile loop in one place.
@@ -98,6 +100,7 @@ fn read(row: &SqliteRow) -> Result<Environment> {
             .try_get::<Option<String>, _>("hindrance")?
             .map(|text| from_json("hindrance", &text))
             .transpose()?,
+        protected: row.try_get::<i64, _>("protected")? != 0,
     })
 }
 
@@ -151,6 +154,23 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Says whether an environment is protected.
+    pub async fn protect_environment(&self, key: &EnvironmentKey, protected: bool) -> Result<()> {
+        let mut write = self.write("environment.protect").await?;
+        let done = sqlx::query("UPDATE environment SET protected = $3 WHERE project = $1 AND name = $2")
+            .bind(key.project.as_str())
+            .bind(key.environment.as_str())
+            .bind(i64::from(protected))
+            .execute(write.connection())
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Missing(format!("environment {key}")));
+        }
+        write.ring(environments_changed(&key.project));
+        write.ring(Change { topic: Topic::Identity, project: None });
+        write.commit().await
     }
 
     /// Wants another revision: raises the generation, claims its routes and starts a rollout. Does nothing when it is
@@ -284,6 +304,16 @@ fn is_retrying(status: Option<&EnvironmentStatus>) -> bool {
 }
 
 impl Write<'_> {
+    pub(crate) async fn is_protected(&mut self, key: &EnvironmentKey) -> Result<bool> {
+        let protected: Option<i64> =
+            sqlx::query_scalar("SELECT protected FROM environment WHERE project = $1 AND name = $2")
+                .bind(key.project.as_str())
+                .bind(key.environment.as_str())
+                .fetch_optional(self.connection())
+                .await?;
+        Ok(protected.unwrap_or_default() != 0)
+    }
+
     pub(crate) async fn ensure_environment(
         &mut self,
         key: &EnvironmentKey,

@@ -1,30 +1,52 @@
-//! Accounts, tokens, sessions and the audit log. Digests come in ready made: what a password or token is, and who may
-//! do what, is `naru-identity`'s.
+//! Accounts, the setup link and tokens. Digests come in ready made: what a password or token is, and who may do what, is
+//! `naru-identity`'s. Sessions and the audit log have files of their own.
 
 use naru_model::authorise::Permission;
-use naru_model::{ProjectName, Timestamp};
+use naru_model::role::Role;
+use naru_model::{EnvironmentName, OrganisationName, ProjectName, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::{Change, Result, Store, StoreError, Topic, from_json, from_millis, parse, to_json, to_millis};
+use crate::{
+    Change, Result, Store, StoreError, Topic, Write, from_json, from_millis, parse, to_json, to_millis,
+};
 
 /// Somebody who can log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The login name.
     pub login: String,
-    /// argon2id, as a PHC string.
+    /// argon2id, as a PHC string; empty for an account that has no password.
     pub password_hash: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What people call them; may be empty.
+    pub display_name: String,
+    /// `en` or `ko`; the browser's without it.
+    pub language: Option<String>,
+    /// An IANA time zone; the browser's without it.
+    pub zone: Option<String>,
+    /// Since when nobody can log in with it.
+    pub disabled_at: Option<Timestamp>,
+    /// Whether it may change the instance.
+    pub administrator: bool,
+}
+
+/// What the account behind a token or session is, read together with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Whether it may change the instance.
+    pub administrator: bool,
+    /// Whether it was disabled.
+    pub disabled: bool,
 }
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// May do whatever its account may.
+    /// May do what its account may, in every project.
     Account,
-    /// May do the listed things to one project.
+    /// May do what its account may, in one project.
     Project,
     /// Naru's own: made for the engine, for one project or for all, and not listed to people.
     Engine,
@@ -55,7 +77,9 @@ pub struct TokenRow {
     pub label: String,
     /// The only project it opens, if it is bound to one.
     pub project: Option<ProjectName>,
-    /// What it may do; not read for [`TokenKind::Account`].
+    /// The only environment of `project` in which it may do more than read.
+    pub environment: Option<EnvironmentName>,
+    /// What it may do at most; empty for whatever its account may.
     pub permissions: Vec<Permission>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -67,57 +91,6 @@ pub struct TokenRow {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// A browser that is logged in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionRow {
-    /// Names the session; part of the cookie.
-    pub id: String,
-    /// SHA-256 of the cookie, in hexadecimal.
-    pub digest: String,
-    /// Whose it is.
-    pub account: String,
-    /// When it ends.
-    pub expires_at: Timestamp,
-}
-
-/// One line of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// Its number; rises with time.
-    pub id: i64,
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub login: String,
-    /// With which token or session.
-    pub credential: String,
-    /// What, dotted, such as `project.create`.
-    pub action: String,
-    /// In which project.
-    pub project: Option<ProjectName>,
-    /// On what.
-    pub target: String,
-    /// `done`, or the code of the problem.
-    pub result: String,
-}
-
-/// An audit line that is about to be written.
-#[derive(Debug, Clone)]
-pub struct AuditEntry<'a> {
-    /// Who.
-    pub login: &'a str,
-    /// With which token or session.
-    pub credential: &'a str,
-    /// What.
-    pub action: &'a str,
-    /// In which project.
-    pub project: Option<&'a ProjectName>,
-    /// On what.
-    pub target: &'a str,
-    /// `done`, or the code of the problem.
-    pub result: &'a str,
-}
-
 /// How the setup ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetupOutcome {
@@ -127,7 +100,7 @@ pub enum SetupOutcome {
     NoSuchLink,
 }
 
-fn instant(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {
+pub(crate) fn instant(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(from_millis))
 }
 
@@ -141,6 +114,7 @@ fn read_token(row: &SqliteRow) -> Result<TokenRow> {
         }
     };
     let project: Option<&str> = row.try_get("project")?;
+    let environment: Option<&str> = row.try_get("environment")?;
     Ok(TokenRow {
         id: row.try_get("id")?,
         digest: row.try_get("digest")?,
@@ -148,6 +122,7 @@ fn read_token(row: &SqliteRow) -> Result<TokenRow> {
         account: row.try_get("account")?,
         label: row.try_get("label")?,
         project: project.map(|name| parse("project name", name)).transpose()?,
+        environment: environment.map(|name| parse("environment name", name)).transpose()?,
         permissions: from_json("permissions", row.try_get("permissions")?)?,
         created_at: from_millis(row.try_get("created_at")?),
         expires_at: instant(row, "expires_at")?,
@@ -156,18 +131,24 @@ fn read_token(row: &SqliteRow) -> Result<TokenRow> {
     })
 }
 
-fn read_audit(row: &SqliteRow) -> Result<AuditRow> {
-    let project: Option<&str> = row.try_get("project")?;
-    Ok(AuditRow {
-        id: row.try_get("id")?,
-        at: from_millis(row.try_get("at")?),
+pub(crate) fn read_account(row: &SqliteRow) -> Result<Account> {
+    Ok(Account {
         login: row.try_get("login")?,
-        credential: row.try_get("credential")?,
-        action: row.try_get("action")?,
-        project: project.map(|name| parse("project name", name)).transpose()?,
-        target: row.try_get("target")?,
-        result: row.try_get("result")?,
+        password_hash: row.try_get("password_hash")?,
+        created_at: from_millis(row.try_get("created_at")?),
+        display_name: row.try_get("display_name")?,
+        language: row.try_get("language")?,
+        zone: row.try_get("zone")?,
+        disabled_at: instant(row, "disabled_at")?,
+        administrator: row.try_get::<i64, _>("administrator")? != 0,
     })
+}
+
+/// Of the columns `holder_administrator` and `holder_disabled_at`, which are NULL where no account is.
+pub(crate) fn read_holder(row: &SqliteRow) -> Result<Option<Holder>> {
+    let administrator: Option<i64> = row.try_get("holder_administrator")?;
+    let disabled = row.try_get::<Option<i64>, _>("holder_disabled_at")?.is_some();
+    Ok(administrator.map(|administrator| Holder { administrator: administrator != 0, disabled }))
 }
 
 impl Store {
@@ -183,14 +164,31 @@ impl Store {
             .bind(login)
             .fetch_optional(self.reader())
             .await?;
-        row.map(|row| {
-            Ok(Account {
-                login: row.try_get("login")?,
-                password_hash: row.try_get("password_hash")?,
-                created_at: from_millis(row.try_get("created_at")?),
-            })
-        })
-        .transpose()
+        row.as_ref().map(read_account).transpose()
+    }
+
+    /// Makes an account. An empty hash is no password.
+    pub async fn create_account(&self, login: &str, password_hash: &str) -> Result<()> {
+        let mut write = self.write("identity.create-account").await?;
+        write.add_account(login, password_hash, self.now()).await?;
+        write.ring(Change { topic: Topic::Identity, project: None });
+        write.commit().await
+    }
+
+    /// Says whether an account may change the instance.
+    pub async fn set_administrator(&self, login: &str, administrator: bool) -> Result<()> {
+        let mut write = self.write("identity.set-administrator").await?;
+        let done = sqlx::query("UPDATE account SET administrator = $2 WHERE login = $1")
+            .bind(login)
+            .bind(i64::from(administrator))
+            .execute(write.connection())
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Missing(format!("account {login}")));
+        }
+        write.keep_an_administrator().await?;
+        write.ring(Change { topic: Topic::Identity, project: None });
+        write.commit().await
     }
 
     /// Puts a new setup link in the place of an older one. Does nothing when there is an account already.
@@ -216,7 +214,7 @@ impl Store {
         Ok(digest)
     }
 
-    /// Uses up the setup link and makes the first account, both or neither.
+    /// Uses up the setup link and makes the first account: instance administrator, and owner of the organisation `main`.
     pub async fn use_setup_token(
         &self,
         digest: &str,
@@ -231,12 +229,13 @@ impl Store {
         if used.rows_affected() == 0 {
             return Ok(SetupOutcome::NoSuchLink);
         }
-        sqlx::query("INSERT INTO account (login, password_hash, created_at) VALUES ($1, $2, $3)")
+        let now = self.now();
+        write.add_account(login, password_hash, now).await?;
+        sqlx::query("UPDATE account SET administrator = 1 WHERE login = $1")
             .bind(login)
-            .bind(password_hash)
-            .bind(to_millis(self.now()))
             .execute(write.connection())
             .await?;
+        write.add_member(&OrganisationName::main(), login, Role::Owner, now).await?;
         write.ring(Change { topic: Topic::Identity, project: None });
         write.commit().await?;
         Ok(SetupOutcome::Done)
@@ -250,8 +249,8 @@ impl Store {
             .execute(write.connection())
             .await?;
         sqlx::query(
-            "INSERT INTO token (id, digest, kind, account, label, project, permissions, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO token (id, digest, kind, account, label, project, permissions, created_at, expires_at, environment)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(&token.id)
         .bind(&token.digest)
@@ -262,6 +261,7 @@ impl Store {
         .bind(to_json(&token.permissions))
         .bind(to_millis(token.created_at))
         .bind(token.expires_at.map(to_millis))
+        .bind(token.environment.as_ref().map(EnvironmentName::as_str))
         .execute(write.connection())
         .await?;
         write.ring(Change { topic: Topic::Identity, project: token.project.clone() });
@@ -273,6 +273,19 @@ impl Store {
         let row =
             sqlx::query("SELECT * FROM token WHERE id = $1").bind(id).fetch_optional(self.reader()).await?;
         row.as_ref().map(read_token).transpose()
+    }
+
+    /// One token by id and the account behind it, which Naru's own have not.
+    pub async fn token_and_holder(&self, id: &str) -> Result<Option<(TokenRow, Option<Holder>)>> {
+        let row = sqlx::query(
+            "SELECT token.*, account.administrator AS holder_administrator,
+                    account.disabled_at AS holder_disabled_at
+             FROM token LEFT JOIN account ON account.login = token.account WHERE token.id = $1",
+        )
+        .bind(id)
+        .fetch_optional(self.reader())
+        .await?;
+        row.map(|row| Ok((read_token(&row)?, read_holder(&row)?))).transpose()
     }
 
     /// The tokens that an account made, newest first, after the one with id `after`.
@@ -319,78 +332,37 @@ impl Store {
             .await?;
         write.commit().await
     }
+}
 
-    /// Adds a session, and sweeps away those that ended.
-    pub async fn add_session(&self, session: &SessionRow) -> Result<()> {
-        let mut write = self.write("identity.add-session").await?;
-        let now = to_millis(self.now());
-        sqlx::query("DELETE FROM web_session WHERE expires_at < $1")
-            .bind(now)
-            .execute(write.connection())
-            .await?;
-        sqlx::query(
-            "INSERT INTO web_session (id, digest, account, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+/// Why the last instance administrator stays.
+pub const LAST_ADMINISTRATOR: &str = "an instance keeps an administrator who can log in";
+
+impl Write<'_> {
+    pub(crate) async fn keep_an_administrator(&mut self) -> Result<()> {
+        let left: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM account WHERE administrator = 1 AND disabled_at IS NULL",
         )
-        .bind(&session.id)
-        .bind(&session.digest)
-        .bind(&session.account)
-        .bind(now)
-        .bind(to_millis(session.expires_at))
-        .execute(write.connection())
+        .fetch_one(self.connection())
         .await?;
-        write.commit().await
+        if left == 0 { Err(StoreError::Stale(LAST_ADMINISTRATOR)) } else { Ok(()) }
     }
 
-    /// One session by id, ended ones included.
-    pub async fn session(&self, id: &str) -> Result<Option<SessionRow>> {
-        let row = sqlx::query("SELECT * FROM web_session WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.reader())
-            .await?;
-        row.map(|row| {
-            Ok(SessionRow {
-                id: row.try_get("id")?,
-                digest: row.try_get("digest")?,
-                account: row.try_get("account")?,
-                expires_at: from_millis(row.try_get("expires_at")?),
-            })
-        })
-        .transpose()
-    }
-
-    /// Ends a session. Repeating it changes nothing.
-    pub async fn end_session(&self, id: &str) -> Result<()> {
-        let mut write = self.write("identity.end-session").await?;
-        sqlx::query("DELETE FROM web_session WHERE id = $1").bind(id).execute(write.connection()).await?;
-        write.commit().await
-    }
-
-    /// Writes a line into the audit log.
-    pub async fn record_audit(&self, entry: AuditEntry<'_>) -> Result<()> {
-        let mut write = self.write("identity.audit").await?;
-        sqlx::query(
-            "INSERT INTO audit (at, login, credential, action, project, target, result)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(to_millis(self.now()))
-        .bind(entry.login)
-        .bind(entry.credential)
-        .bind(entry.action)
-        .bind(entry.project.map(ProjectName::as_str))
-        .bind(entry.target)
-        .bind(entry.result)
-        .execute(write.connection())
-        .await?;
-        write.commit().await
-    }
-
-    /// The audit log, newest first, before the line with this number.
-    pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
-        let rows = sqlx::query("SELECT * FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2")
-            .bind(before.unwrap_or(i64::MAX))
-            .bind(limit)
-            .fetch_all(self.reader())
-            .await?;
-        rows.iter().map(read_audit).collect()
+    pub(crate) async fn add_account(
+        &mut self,
+        login: &str,
+        password_hash: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query("INSERT INTO account (login, password_hash, created_at) VALUES ($1, $2, $3)")
+            .bind(login)
+            .bind(password_hash)
+            .bind(to_millis(now))
+            .execute(self.connection())
+            .await
+            .map_err(|error| match StoreError::from(error) {
+                StoreError::Exists(_) => StoreError::Exists(format!("account {login}")),
+                other => other,
+            })?;
+        Ok(())
     }
 }

@@ -113,7 +113,7 @@ impl Store {
     }
 
     /// Delivers a new release to an environment that follows its branch, once: creates the environment when it is new,
-    /// records the intent, and remembers that the release was considered.
+    /// records the intent unless the environment is protected, and remembers that the release was considered.
     pub async fn follow_release(
         &self,
         key: &EnvironmentKey,
@@ -134,7 +134,10 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(());
         }
-        write.intend(key, &IntentKind::Deploy { release }, FOLLOWING, self.now()).await?;
+        // Where not everybody may deploy, a push is no way around it: the release waits for somebody who may.
+        if !write.is_protected(key).await? {
+            write.intend(key, &IntentKind::Deploy { release }, FOLLOWING, self.now()).await?;
+        }
         write.commit().await
     }
 

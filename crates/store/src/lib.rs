@@ -4,6 +4,7 @@
 //! One writer: [`Store::write`] is the only way to change anything. It counts as one effect, and rings the topics
 //! that it touched.
 
+pub mod audit;
 pub mod blob;
 pub mod certificate;
 pub mod claim;
@@ -15,11 +16,13 @@ pub mod intent;
 pub mod lease;
 pub mod log;
 pub mod maintenance;
+pub mod organisation;
 pub mod project;
 pub mod receipt;
 pub mod release;
 pub mod revision;
 pub mod run;
+pub mod session;
 mod set_back;
 pub mod setting;
 mod topic;

@@ -1,6 +1,6 @@
 //! Projects.
 
-use naru_model::{BranchName, ProjectName, Timestamp};
+use naru_model::{BranchName, OrganisationName, ProjectName, Timestamp};
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -12,6 +12,8 @@ use crate::{Change, Result, Store, StoreError, Topic, from_millis, parse, to_mil
 pub struct Project {
     /// Its name.
     pub name: ProjectName,
+    /// Whose it is.
+    pub organisation: OrganisationName,
     /// The branch that `production` follows when `naru.yaml` names none.
     pub default_branch: BranchName,
     /// When it was created.
@@ -23,6 +25,7 @@ pub struct Project {
 fn read(row: &SqliteRow) -> Result<Project> {
     Ok(Project {
         name: parse("project name", row.try_get("name")?)?,
+        organisation: parse("organisation name", row.try_get("organisation")?)?,
         default_branch: parse("branch name", row.try_get("default_branch")?)?,
         created_at: from_millis(row.try_get("created_at")?),
         deleting: row.try_get::<i64, _>("deleting")? != 0,
@@ -30,24 +33,41 @@ fn read(row: &SqliteRow) -> Result<Project> {
 }
 
 impl Store {
-    /// Creates a project.
+    /// Creates a project in the organisation `main`.
     pub async fn create_project(&self, name: &ProjectName, default_branch: &BranchName) -> Result<Project> {
+        self.create_project_in(&OrganisationName::main(), name, default_branch).await
+    }
+
+    /// Creates a project in an organisation.
+    pub async fn create_project_in(
+        &self,
+        organisation: &OrganisationName,
+        name: &ProjectName,
+        default_branch: &BranchName,
+    ) -> Result<Project> {
         let mut write = self.write("project.create").await?;
         let now = self.now();
-        sqlx::query("INSERT INTO project (name, default_branch, created_at) VALUES ($1, $2, $3)")
-            .bind(name.as_str())
-            .bind(default_branch.as_str())
-            .bind(to_millis(now))
-            .execute(write.connection())
-            .await
-            .map_err(|error| match StoreError::from(error) {
-                StoreError::Exists(_) => StoreError::Exists(format!("project {name}")),
-                other => other,
-            })?;
+        if !write.has_organisation(organisation).await? {
+            return Err(StoreError::Missing(format!("organisation {organisation}")));
+        }
+        sqlx::query(
+            "INSERT INTO project (name, default_branch, created_at, organisation) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(name.as_str())
+        .bind(default_branch.as_str())
+        .bind(to_millis(now))
+        .bind(organisation.as_str())
+        .execute(write.connection())
+        .await
+        .map_err(|error| match StoreError::from(error) {
+            StoreError::Exists(_) => StoreError::Exists(format!("project {name}")),
+            other => other,
+        })?;
         write.ring(Change { topic: Topic::Projects, project: Some(name.clone()) });
         write.commit().await?;
         Ok(Project {
             name: name.clone(),
+            organisation: organisation.clone(),
             default_branch: default_branch.clone(),
             created_at: from_millis(to_millis(now)),
             deleting: false,
@@ -69,13 +89,20 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// A page of projects, by name: up to `limit` of those after `after` (all come after the empty text).
-    pub async fn projects_page(&self, after: &str, limit: u32) -> Result<Vec<Project>> {
-        let rows = sqlx::query("SELECT * FROM project WHERE name > $1 ORDER BY name LIMIT $2")
-            .bind(after)
-            .bind(limit)
-            .fetch_all(self.reader())
-            .await?;
+    /// A page of the projects that an account has a role in, by name.
+    pub async fn projects_page_of(&self, account: &str, after: &str, limit: u32) -> Result<Vec<Project>> {
+        let rows = sqlx::query(
+            "SELECT project.* FROM project
+             JOIN member ON member.organisation = project.organisation AND member.account = $1
+             LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $1
+             WHERE project.name > $2 AND coalesce(project_role.role, member.role) <> 'none'
+             ORDER BY project.name LIMIT $3",
+        )
+        .bind(account)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(self.reader())
+        .await?;
         rows.iter().map(read).collect()
     }
 

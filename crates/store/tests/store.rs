@@ -6,6 +6,8 @@
 mod blob;
 #[path = "store/log.rs"]
 mod log;
+#[path = "store/people.rs"]
+mod people;
 #[path = "store/run.rs"]
 mod run;
 

@@ -1,22 +1,28 @@
 //! The one authorisation layer. Every route carries a [`Rule`]; the layer finds the resource, asks, and writes the audit
-//! line of a change. Handlers behind it can rely on [`Caller`] and [`Chosen`].
+//! line of a change. Handlers behind it can rely on [`Caller`], [`Asking`] and [`Chosen`].
+//!
+//! What somebody may not read is answered exactly as if it were missing; what they may read but not do is answered with
+//! the permission that it takes.
+
+mod credentials;
+mod origin;
 
 use axum::RequestExt as _;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use naru_model::ProjectName;
-use naru_model::authorise::{Authorise as _, Credentials, Denied, Permission, Principal, Resource};
+use naru_identity::{Deed, Known};
+use naru_model::authorise::{Credentials, Denied, Permission, Principal, Resource};
+use naru_model::{EnvironmentKey, EnvironmentName, NameError, OrganisationName, ProjectName};
+use naru_store::organisation::Organisation;
 use naru_store::project::Project;
 
 use crate::Cx;
 use crate::failure::{Failure, ProblemCode, Result};
 
-/// The cookie of a browser that is logged in.
-pub(crate) const SESSION_COOKIE: &str = "naru_session";
+pub(crate) use credentials::{SESSION_COOKIE, cookie, credentials};
+pub(crate) use origin::{CameFrom, origin};
 
 /// What a route asks for, and what is written down when it was used.
 #[derive(Debug, Clone, Copy)]
@@ -33,17 +39,51 @@ pub(crate) enum Access {
     Open,
     /// Who has this permission for the instance.
     Instance(Permission),
+    /// Who has this permission for the organisation named by `{organisation}` in the path.
+    Organisation(Permission),
     /// Who has this permission for the project named by `{project}` in the path.
     Project(Permission),
+    /// Who has this permission for the environment named by `{project}` and `{environment}` in the path.
+    Environment(Permission),
+}
+
+impl Access {
+    /// What is asked of what; nothing of what is open.
+    pub(crate) fn asked(self) -> Option<(&'static str, Permission)> {
+        match self {
+            Self::Open => None,
+            Self::Instance(permission) => Some(("instance", permission)),
+            Self::Organisation(permission) => Some(("organisation", permission)),
+            Self::Project(permission) => Some(("project", permission)),
+            Self::Environment(permission) => Some(("environment", permission)),
+        }
+    }
 }
 
 /// Who is asking. Exists only behind the layer.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller(pub(crate) Principal);
 
+/// Who is asking, and what was asked for: for handlers that ask about further things, and for streams, which ask again.
+#[derive(Debug, Clone)]
+pub(crate) struct Asking {
+    pub(crate) known: Known,
+    pub(crate) credentials: Credentials,
+    /// What the route's rule came to in this request.
+    pub(crate) admitted: (Permission, Resource),
+}
+
 /// The project named in the path: it exists, and the caller may do to it what the route asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Chosen(pub(crate) Project);
+
+/// The organisation named in the path: it exists, and the caller may do to it what the route asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct ChosenOrganisation(pub(crate) Organisation);
+
+/// What else the audit line of this response should say. Never a secret.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditDetail(pub(crate) String);
 
 /// Admits a request or answers it, and writes the audit line.
 pub(crate) async fn guard(
@@ -52,106 +92,139 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let target = request.uri().path().to_owned();
-    let (caller, project) = match admit(&cx, rule.access, &mut request).await {
-        Ok(admitted) => admitted,
+    let CameFrom(origin) = CameFrom::of(request.extensions());
+    let asking = match admit(&cx, rule.access, &mut request).await {
+        Ok(asking) => asking,
         Err(failure) => return failure.into_response(),
     };
     let response = next.run(request).await;
-    if let (Some(action), Some(Caller(principal))) = (rule.audit, caller) {
-        let result = response.extensions().get::<ProblemCode>().map_or("done", |code| code.0.as_str());
-        if let Err(error) = cx.identity.record(&principal, action, project.as_ref(), &target, result).await {
+    if let (Some(action), Some(asking)) = (rule.audit, asking) {
+        let (organisation, project) = place(&asking.admitted.1);
+        let code = response.extensions().get::<ProblemCode>();
+        let detail = response.extensions().get::<AuditDetail>();
+        let deed = Deed {
+            action,
+            organisation,
+            project,
+            target: &target,
+            result: code.map_or("done", |code| code.0.as_str()),
+            detail: detail.map(|detail| detail.0.as_str()).unwrap_or_default(),
+        };
+        if let Err(error) = cx.identity.record(&asking.known.principal, &origin, deed).await {
             tracing::error!(%error, action, target, "an audit line could not be written");
         }
     }
     response
 }
 
-async fn admit(
-    cx: &Cx,
-    access: Access,
-    request: &mut Request,
-) -> Result<(Option<Caller>, Option<ProjectName>)> {
+/// Where an audit line belongs.
+fn place(resource: &Resource) -> (Option<&OrganisationName>, Option<&ProjectName>) {
+    match resource {
+        Resource::Instance => (None, None),
+        Resource::Organisation(name) => (Some(name), None),
+        Resource::Project(name) => (None, Some(name)),
+        Resource::Environment(key) => (None, Some(&key.project)),
+    }
+}
+
+async fn admit(cx: &Cx, access: Access, request: &mut Request) -> Result<Option<Asking>> {
+    let Some((_, permission)) = access.asked() else { return Ok(None) };
     let credentials = credentials(request.headers());
-    match access {
-        Access::Open => Ok((None, None)),
-        Access::Instance(permission) => {
-            let asked = cx.identity.authorise(&credentials, permission, &Resource::Instance).await;
-            let caller = Caller(asked.map_err(|denied| Failure::from(&denied))?);
-            request.extensions_mut().insert(caller.clone());
-            Ok((Some(caller), None))
-        }
-        Access::Project(permission) => {
-            let (caller, project) = admit_to_project(cx, &credentials, permission, request).await?;
-            let name = project.0.name.clone();
-            request.extensions_mut().insert(caller.clone());
-            request.extensions_mut().insert(project);
-            Ok((Some(caller), Some(name)))
-        }
-    }
-}
-
-async fn admit_to_project(
-    cx: &Cx,
-    credentials: &Credentials,
-    permission: Permission,
-    request: &mut Request,
-) -> Result<(Caller, Chosen)> {
-    let text = path_parameter(request, "project").await;
-    let name = text.as_deref().unwrap_or_default().parse::<ProjectName>();
-    let Ok(name) = name else {
-        // Who is not logged in learns nothing about names either.
-        let asked = cx.identity.authorise(credentials, Permission::OwnTokens, &Resource::Instance).await;
-        return Err(match asked {
-            Err(denied @ (Denied::Unauthenticated | Denied::Unavailable(_))) => (&denied).into(),
-            Ok(_) | Err(Denied::Forbidden) => name.unwrap_err().into(),
-        });
+    // Who is not logged in learns nothing, not even about names.
+    let known = cx.identity.identify(&credentials).await.map_err(|denied| Failure::from(&denied))?;
+    let resource = match access {
+        Access::Open | Access::Instance(_) => Resource::Instance,
+        Access::Organisation(_) => Resource::Organisation(named(request, "organisation").await?),
+        Access::Project(_) => Resource::Project(named(request, "project").await?),
+        Access::Environment(_) => environment_named(cx, &known, request).await?,
     };
-    let principal =
-        match cx.identity.authorise(credentials, permission, &Resource::Project(name.clone())).await {
-            Ok(principal) => principal,
-            Err(Denied::Forbidden) => return Err(Failure::no_project(&name)),
-            Err(denied) => return Err((&denied).into()),
-        };
-    let project = cx.store.project(&name).await?.ok_or_else(|| Failure::no_project(&name))?;
-    Ok((Caller(principal), Chosen(project)))
-}
-
-async fn path_parameter(request: &mut Request, name: &str) -> Option<String> {
-    let parameters = request.extract_parts::<RawPathParams>().await.ok()?;
-    parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
-}
-
-/// What the caller came with: the `Authorization` header, else the session cookie.
-pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if header.is_some() {
-        return Credentials::from_header(header, |text| base64::prelude::BASE64_STANDARD.decode(text).ok());
+    let asking = Asking { known, credentials, admitted: (permission, resource) };
+    asking.require(cx, permission, &asking.admitted.1).await?;
+    match &asking.admitted.1 {
+        Resource::Instance => {}
+        Resource::Organisation(name) => {
+            let row = cx.store.organisation(name).await?.ok_or_else(|| Failure::no_organisation(name))?;
+            request.extensions_mut().insert(ChosenOrganisation(row));
+        }
+        Resource::Project(name) | Resource::Environment(EnvironmentKey { project: name, .. }) => {
+            let row = cx.store.project(name).await?.ok_or_else(|| Failure::no_project(name))?;
+            request.extensions_mut().insert(Chosen(row));
+        }
     }
-    cookie(headers, SESSION_COOKIE).map_or(Credentials::None, Credentials::Session)
+    request.extensions_mut().insert(Caller(asking.known.principal.clone()));
+    request.extensions_mut().insert(asking.clone());
+    Ok(Some(asking))
 }
 
-/// The value of a cookie.
-pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Failure;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| (&Denied::Unauthenticated).into())
+/// The environment in the path. What its name could be is only said to who may read the project.
+async fn environment_named(cx: &Cx, known: &Known, request: &mut Request) -> Result<Resource> {
+    let project: ProjectName = named(request, "project").await?;
+    match named::<EnvironmentName>(request, "environment").await {
+        Ok(environment) => Ok(Resource::Environment(EnvironmentKey { project, environment })),
+        Err(failure) => {
+            let resource = Resource::Project(project);
+            match cx.identity.allow(known, Permission::Read, &resource).await {
+                Ok(()) => Err(failure),
+                Err(denied) => Err(refusal(&denied, Permission::Read, &resource)),
+            }
+        }
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Chosen {
-    type Rejection = Failure;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| (&Denied::Unauthenticated).into())
+async fn named<T: std::str::FromStr<Err = NameError>>(request: &mut Request, name: &str) -> Result<T> {
+    let parameters = request.extract_parts::<RawPathParams>().await;
+    let text = parameters.as_ref().ok().and_then(|all| all.iter().find(|(key, _)| *key == name));
+    Ok(text.map(|(_, value)| value).unwrap_or_default().parse::<T>()?)
+}
+
+impl Asking {
+    /// Whether the caller may also do this.
+    pub(crate) async fn may(&self, cx: &Cx, permission: Permission, resource: &Resource) -> Result<bool> {
+        match cx.identity.allow(&self.known, permission, resource).await {
+            Ok(()) => Ok(true),
+            Err(Denied::Forbidden | Denied::Unauthenticated) => Ok(false),
+            Err(denied) => Err((&denied).into()),
+        }
+    }
+
+    /// Refuses unless the caller may also do this: as missing what they may not read, otherwise with the permission.
+    pub(crate) async fn require(&self, cx: &Cx, permission: Permission, resource: &Resource) -> Result<()> {
+        let Err(denied) = cx.identity.allow(&self.known, permission, resource).await else { return Ok(()) };
+        if denied != Denied::Forbidden {
+            return Err((&denied).into());
+        }
+        if permission != Permission::Read && self.may(cx, Permission::Read, resource).await? {
+            return Err(Failure::forbidden(permission));
+        }
+        if let Resource::Environment(key) = resource {
+            let project = Resource::Project(key.project.clone());
+            if !self.may(cx, Permission::Read, &project).await? {
+                return Err(Failure::no_project(&key.project));
+            }
+        }
+        Err(refusal(&denied, permission, resource))
     }
 }
+
+fn refusal(denied: &Denied, permission: Permission, resource: &Resource) -> Failure {
+    match (denied, resource) {
+        (Denied::Forbidden, Resource::Instance) => Failure::forbidden(permission),
+        (Denied::Forbidden, Resource::Organisation(name)) => Failure::no_organisation(name),
+        (Denied::Forbidden, Resource::Project(name)) => Failure::no_project(name),
+        (Denied::Forbidden, Resource::Environment(key)) => crate::routes::no_environment(key),
+        (denied, _) => denied.into(),
+    }
+}
+
+macro_rules! left_by_the_layer {
+    ($($type:ty),*) => {$(
+        impl<S: Send + Sync> FromRequestParts<S> for $type {
+            type Rejection = Failure;
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+                parts.extensions.get::<Self>().cloned().ok_or_else(|| (&Denied::Unauthenticated).into())
+            }
+        }
+    )*};
+}
+
+left_by_the_layer!(Caller, Asking, Chosen, ChosenOrganisation);

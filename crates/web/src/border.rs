@@ -10,19 +10,21 @@ use axum::response::{IntoResponse as _, Response};
 use naru_model::Problem;
 use serde::de::DeserializeOwned;
 
-use crate::Cx;
 use crate::failure::{Failure, Result};
+use crate::{Cx, access};
 
 /// Hosts that always mean this machine.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
 /// The first layer.
-pub(crate) async fn check(State(cx): State<Cx>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(cx): State<Cx>, mut request: Request, next: Next) -> Response {
     // Probes come by address, under any name, and are told nothing.
     let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
     if !is_probe && let Err(failure) = check_request(&cx.address.hosts, &request) {
         return failure.into_response();
     }
+    let origin = access::origin(&request, &cx.address.proxies);
+    request.extensions_mut().insert(origin);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert("x-content-type-options", header::HeaderValue::from_static("nosniff"));

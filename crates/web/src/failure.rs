@@ -6,8 +6,8 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use naru_identity::IdentityError;
-use naru_model::authorise::Denied;
-use naru_model::{NameError, Problem, ProjectName};
+use naru_model::authorise::{Denied, Permission};
+use naru_model::{NameError, OrganisationName, Problem, ProjectName};
 use naru_store::StoreError;
 
 /// A response that is an error.
@@ -43,6 +43,20 @@ impl Failure {
     pub(crate) fn missing(what: impl std::fmt::Display, list: &str) -> Self {
         let problem = Problem::new("api.missing", format!("{what} does not exist")).command(list);
         Self::new(StatusCode::NOT_FOUND, problem)
+    }
+
+    /// 404 for an organisation: missing and forbidden ones answer alike.
+    pub(crate) fn no_organisation(name: &OrganisationName) -> Self {
+        Self::missing(format!("organisation `{name}`"), "naru organisation list")
+    }
+
+    /// 403: the caller may see it, but this takes a permission that they have not.
+    pub(crate) fn forbidden(permission: Permission) -> Self {
+        let problem = Problem::new("api.forbidden", "you may not do that")
+            .cause(format!("it takes the permission `{permission}`"))
+            .state("nothing was changed")
+            .hint("ask an owner of the organisation for a role that has it, or use a token that was not cut down");
+        Self::new(StatusCode::FORBIDDEN, problem)
     }
 
     /// 404 for a project: missing and forbidden ones answer alike.
@@ -116,7 +130,7 @@ impl From<IdentityError> for Failure {
             IdentityError::BadLogin
             | IdentityError::BadPassword
             | IdentityError::BadLabel
-            | IdentityError::PermissionsWithoutProject => (StatusCode::BAD_REQUEST, None),
+            | IdentityError::EnvironmentWithoutProject => (StatusCode::BAD_REQUEST, None),
             IdentityError::Store(StoreError::Missing(_)) => (StatusCode::NOT_FOUND, None),
             IdentityError::Store(StoreError::Exists(_)) => (StatusCode::CONFLICT, None),
             IdentityError::Closing | IdentityError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
@@ -148,11 +162,9 @@ impl From<&Denied> for Failure {
                     .cause("no token was sent, or it is not valid any more")
                     .command("naru login"),
             ),
-            Denied::Forbidden => Self::new(
-                StatusCode::FORBIDDEN,
-                Problem::new("api.forbidden", "this token may not do that")
-                    .hint("use a token of the administrator"),
-            ),
+            Denied::Forbidden => {
+                Self::new(StatusCode::FORBIDDEN, Problem::new("api.forbidden", "you may not do that"))
+            }
             Denied::Unavailable(why) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Problem::new("store.unavailable", "whether you may do that could not be found out")

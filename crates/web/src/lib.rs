@@ -15,6 +15,7 @@ mod routes;
 mod streams;
 mod table;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -58,6 +59,8 @@ pub struct Address {
     /// Host names, without port, that requests may name besides `127.0.0.1`, `::1` and `localhost`. Others are refused:
     /// a page of a stranger could otherwise reach this server under a name of its own (DNS rebinding).
     pub hosts: Vec<String>,
+    /// Addresses of proxies in front, whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpAddr>,
 }
 
 /// What handlers are given.

@@ -146,7 +146,12 @@ mod tests {
         let by_identity = ["/setup", "/login", "/preferences"];
         for row in table() {
             let in_project = row.path.starts_with("/projects/{project}");
-            assert_eq!(matches!(row.rule.access, Access::Project(_)), in_project, "{}", row.path);
+            assert_eq!(
+                matches!(row.rule.access, Access::Project(_) | Access::Environment(_)),
+                in_project,
+                "{}",
+                row.path
+            );
             let audited = row.rule.audit.is_some() || by_identity.contains(&row.path);
             assert!(row.method == "GET" || audited, "{}", row.path);
         }

@@ -10,6 +10,7 @@ pub(crate) mod instance;
 pub(crate) mod intent;
 pub(crate) mod log;
 pub(crate) mod maintenance;
+pub(crate) mod organisation;
 pub(crate) mod project;
 pub(crate) mod receipt;
 pub(crate) mod release;
@@ -46,7 +47,7 @@ async fn environment(
     }
 }
 
-fn no_environment(key: &EnvironmentKey) -> Failure {
+pub(crate) fn no_environment(key: &EnvironmentKey) -> Failure {
     let what = format!("environment `{}` of project `{}`", key.environment, key.project);
     Failure::missing(what, &format!("naru environment list --project {}", key.project))
 }

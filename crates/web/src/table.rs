@@ -4,17 +4,16 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use naru_model::authorise::Permission;
+use serde_json::json;
+use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::Cx;
 use crate::access::{Access, Rule, guard};
-use crate::routes::{
-    account, certificate, crossing, environment, event, instance, intent, log, maintenance, project, receipt,
-    release, rollout, run, setting, trigger,
-};
+use crate::routes;
 
 /// One row: what is asked for, and the handlers of one path and method.
 struct Entry {
@@ -30,8 +29,16 @@ fn instance(permission: Permission, routes: UtoipaMethodRouter<Cx>) -> Entry {
     Entry { rule: Rule { access: Access::Instance(permission), audit: None }, routes }
 }
 
+fn organisation(permission: Permission, routes: UtoipaMethodRouter<Cx>) -> Entry {
+    Entry { rule: Rule { access: Access::Organisation(permission), audit: None }, routes }
+}
+
 fn project(permission: Permission, routes: UtoipaMethodRouter<Cx>) -> Entry {
     Entry { rule: Rule { access: Access::Project(permission), audit: None }, routes }
+}
+
+fn environment(permission: Permission, routes: UtoipaMethodRouter<Cx>) -> Entry {
+    Entry { rule: Rule { access: Access::Environment(permission), audit: None }, routes }
 }
 
 impl Entry {
@@ -44,33 +51,42 @@ impl Entry {
 
 #[rustfmt::skip] // one row, one line
 fn table() -> Vec<Entry> {
-    use Permission::{Administer, AdministerInstance, CreateProject, Deploy, OwnTokens, Read, ReadInstance, Run};
+    use Permission::{
+        Administer, AdministerInstance, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance,
+    };
+    use routes::{
+        account, certificate, crossing, event, instance as here, intent, log, maintenance, project as projects, receipt,
+        release, rollout, run, setting, trigger, environment as environments, organisation as organisations,
+    };
     vec![
-        open(routes!(instance::healthz)),
-        open(routes!(instance::readyz)),
-        open(routes!(instance::openapi)),
+        open(routes!(here::healthz)),
+        open(routes!(here::readyz)),
+        open(routes!(here::openapi)),
         open(routes!(account::setup)),
         open(routes!(account::login)),
         instance(OwnTokens, routes!(account::logout)).audited("account.logout"),
-        instance(OwnTokens, routes!(account::whoami)),
+        instance(UseInstance, routes!(account::whoami)),
         instance(OwnTokens, routes!(account::list_tokens)),
-        instance(OwnTokens, routes!(account::create_token)),
-        instance(OwnTokens, routes!(account::revoke_token)),
-        instance(ReadInstance, routes!(account::audit)),
-        instance(ReadInstance, routes!(instance::doctor)),
-        instance(ReadInstance, routes!(instance::capabilities)),
-        instance(ReadInstance, routes!(receipt::keys)),
-        instance(ReadInstance, routes!(receipt::check)),
+        instance(OwnTokens, routes!(account::create_token)).audited("token.create"),
+        instance(OwnTokens, routes!(account::revoke_token)).audited("token.revoke"),
+        instance(UseInstance, routes!(account::audit)),
+        instance(ReadInstance, routes!(here::doctor)),
+        instance(UseInstance, routes!(here::capabilities)),
+        instance(UseInstance, routes!(receipt::keys)),
+        instance(UseInstance, routes!(receipt::check)),
         instance(ReadInstance, routes!(certificate::list)),
-        instance(ReadInstance, routes!(certificate::authority)),
+        instance(UseInstance, routes!(certificate::authority)),
         instance(AdministerInstance, routes!(certificate::set)).audited("certificate.set"),
         instance(AdministerInstance, routes!(certificate::unset)).audited("certificate.unset"),
-        instance(ReadInstance, routes!(instance::metrics)),
-        instance(ReadInstance, routes!(event::events)),
-        instance(ReadInstance, routes!(project::list)),
-        instance(CreateProject, routes!(project::create)).audited("project.create"),
-        project(Read, routes!(project::show)),
-        project(Administer, routes!(project::delete)).audited("project.delete"),
+        instance(ReadInstance, routes!(here::metrics)),
+        instance(UseInstance, routes!(event::events)),
+        instance(UseInstance, routes!(organisations::list)),
+        organisation(Read, routes!(organisations::show)),
+        organisation(Read, routes!(organisations::list_members)),
+        instance(UseInstance, routes!(projects::list)),
+        instance(UseInstance, routes!(projects::create)).audited("project.create"),
+        project(Read, routes!(projects::show)),
+        project(Delete, routes!(projects::delete)).audited("project.delete"),
         project(Read, routes!(event::project_events)),
         project(Read, routes!(trigger::list)),
         project(Run, routes!(trigger::replay)).audited("trigger.replay"),
@@ -80,32 +96,32 @@ fn table() -> Vec<Entry> {
         project(Read, routes!(log::step_logs)),
         project(Read, routes!(release::list)),
         project(Read, routes!(release::show)),
-        project(Read, routes!(environment::list)),
-        project(Read, routes!(environment::show)),
-        project(Deploy, routes!(environment::create)).audited("environment.create"),
-        project(Read, routes!(environment::list_revisions)),
-        project(Read, routes!(environment::show_revision)),
-        project(Read, routes!(environment::diff_revision)),
-        project(Read, routes!(receipt::show)),
-        project(Deploy, routes!(release::deploy)).audited("environment.deploy"),
-        project(Deploy, routes!(environment::rollback)).audited("environment.rollback"),
-        project(Read, routes!(rollout::show)),
-        project(Deploy, routes!(rollout::promote_rollout)).audited("rollout.promote"),
-        project(Deploy, routes!(rollout::abort_rollout)).audited("rollout.abort"),
-        project(Deploy, routes!(rollout::promote)).audited("environment.promote"),
+        project(Read, routes!(environments::list)),
+        environment(Read, routes!(environments::show)),
+        environment(Configure, routes!(environments::create)).audited("environment.create"),
+        environment(Read, routes!(environments::list_revisions)),
+        environment(Read, routes!(environments::show_revision)),
+        environment(Read, routes!(environments::diff_revision)),
+        environment(Read, routes!(receipt::show)),
+        environment(Deploy, routes!(release::deploy)).audited("environment.deploy"),
+        environment(Deploy, routes!(environments::rollback)).audited("environment.rollback"),
+        environment(Read, routes!(rollout::show)),
+        environment(Deploy, routes!(rollout::promote_rollout)).audited("rollout.promote"),
+        environment(Deploy, routes!(rollout::abort_rollout)).audited("rollout.abort"),
+        environment(Deploy, routes!(rollout::promote)).audited("environment.promote"),
         project(Read, routes!(intent::show)),
-        project(Read, routes!(crossing::show)),
-        project(Read, routes!(log::service_logs)),
-        project(Read, routes!(setting::show_configuration)),
-        project(Deploy, routes!(setting::change_configuration)).audited("configuration.change"),
-        project(Read, routes!(maintenance::show)),
-        project(Deploy, routes!(maintenance::begin)).audited("maintenance.begin"),
-        project(Deploy, routes!(maintenance::end)).audited("maintenance.end"),
-        project(Read, routes!(certificate::show_transport)),
-        project(Deploy, routes!(certificate::set_transport)).audited("transport.set"),
-        project(Read, routes!(setting::list_secrets)),
-        project(Deploy, routes!(setting::set_secret)).audited("secret.set"),
-        project(Deploy, routes!(setting::unset_secret)).audited("secret.unset"),
+        environment(Read, routes!(crossing::show)),
+        environment(Read, routes!(log::service_logs)),
+        environment(Read, routes!(setting::show_configuration)),
+        environment(Configure, routes!(setting::change_configuration)).audited("configuration.change"),
+        environment(Read, routes!(maintenance::show)),
+        environment(Deploy, routes!(maintenance::begin)).audited("maintenance.begin"),
+        environment(Deploy, routes!(maintenance::end)).audited("maintenance.end"),
+        environment(Read, routes!(certificate::show_transport)),
+        environment(Configure, routes!(certificate::set_transport)).audited("transport.set"),
+        environment(Read, routes!(setting::list_secrets)),
+        environment(Configure, routes!(setting::set_secret)).audited("secret.set"),
+        environment(Configure, routes!(setting::unset_secret)).audited("secret.unset"),
         project(Read, routes!(setting::list_pipeline_secrets)),
         project(Administer, routes!(setting::set_pipeline_secret)).audited("secret.set"),
         project(Administer, routes!(setting::unset_pipeline_secret)).audited("secret.unset"),
@@ -126,10 +142,8 @@ pub(crate) fn router(cx: &Cx) -> Router<Cx> {
 pub(crate) fn document() -> String {
     let mut router = OpenApiRouter::<Cx>::with_openapi(head());
     for Entry { rule, routes: (schemas, mut paths, methods) } in table() {
-        if rule.access == Access::Open {
-            for item in paths.paths.values_mut() {
-                open_operations(item);
-            }
+        for item in paths.paths.values_mut() {
+            describe(rule.access, item);
         }
         router = router.routes((schemas, paths, methods));
     }
@@ -139,10 +153,17 @@ pub(crate) fn document() -> String {
     text
 }
 
-/// Says that no token is needed.
-fn open_operations(item: &mut utoipa::openapi::PathItem) {
-    for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten() {
-        operation.security = Some(vec![SecurityRequirement::default()]);
+/// Says what is asked for, and where no token is needed.
+fn describe(access: Access, item: &mut PathItem) {
+    let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+    for operation in operations.into_iter().flatten() {
+        match access.asked() {
+            None => operation.security = Some(vec![SecurityRequirement::default()]),
+            Some((resource, permission)) => {
+                let rule = json!({ "permission": permission.word(), "resource": resource });
+                operation.extensions = Some(ExtensionsBuilder::new().add("x-naru-rule", rule).build());
+            }
+        }
     }
 }
 
@@ -212,17 +233,26 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_a_project_asks_for_the_project() {
+    fn what_lies_somewhere_asks_for_the_place() {
         for (method, path, access) in rows() {
-            let in_project = path.starts_with("/api/v1/projects/{project}");
-            assert_eq!(matches!(access, Access::Project(_)), in_project, "{method} {path}");
+            let expected = if path.contains("{environment}") {
+                "environment"
+            } else if path.contains("{project}") {
+                "project"
+            } else if path.contains("{organisation}") {
+                "organisation"
+            } else {
+                "instance"
+            };
+            let asked = access.asked().map_or("instance", |(resource, _)| resource);
+            assert_eq!(asked, expected, "{method} {path}");
         }
     }
 
     #[test]
     fn every_change_leaves_an_audit_line() {
-        // Identity writes the lines of tokens, setup and wrong passwords itself; a login leaves the line of its token.
-        let by_identity = ["/api/v1/setup", "/api/v1/login", "/api/v1/tokens", "/api/v1/tokens/{id}"];
+        // Nobody is known there yet: identity writes these lines itself.
+        let by_identity = ["/api/v1/setup", "/api/v1/login"];
         // What is sent there is looked at, and changes nothing.
         let by_sending = ["/api/v1/receipts/verify"];
         for entry in table() {

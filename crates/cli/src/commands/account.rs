@@ -130,6 +130,7 @@ async fn create_token(new: TokenCreate, client: &Client, screen: &mut Screen) ->
     let wish = api::NewToken {
         label: new.label,
         project: new.project,
+        environment: new.environment,
         permissions,
         lasts_seconds: new.lasts.map(|lasts| lasts.as_secs()),
     };
@@ -160,22 +161,15 @@ fn token_row(screen: &Screen, token: &api::Token) -> Vec<String> {
     } else {
         screen.state(Tone::Good, "valid")
     };
-    let opens = match &token.project {
-        None => "everything".to_owned(),
-        Some(project) => {
-            let words: Vec<String> = token.permissions.iter().copied().map(word).collect();
-            format!("{project}: {}", words.join(", "))
-        }
+    let opens = match (&token.project, &token.environment) {
+        (None, _) => "everything".to_owned(),
+        (Some(project), None) => project.to_string(),
+        (Some(project), Some(environment)) => format!("{project} in {environment}"),
     };
+    let words: Vec<&str> = token.permissions.iter().map(|permission| permission.word()).collect();
+    let opens = if words.is_empty() { opens } else { format!("{opens}: {}", words.join(", ")) };
     let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at| screen.time(at));
     vec![token.id.clone(), token.label.clone(), opens, state, used]
-}
-
-fn word(permission: Permission) -> String {
-    serde_json::to_value(permission)
-        .ok()
-        .and_then(|word| word.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 pub(crate) async fn audit(arguments: &Audit, screen: &mut Screen) -> Result<()> {

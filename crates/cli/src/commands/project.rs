@@ -13,8 +13,8 @@ use crate::screen::{Screen, Tone};
 pub(crate) async fn project(command: Project, screen: &mut Screen) -> Result<()> {
     let client = place::client(&screen.outside)?;
     match command {
-        Project::Create { name, branch } => {
-            let wish = NewProject { name, default_branch: Some(branch) };
+        Project::Create { name, organisation, branch } => {
+            let wish = NewProject { name, organisation, default_branch: Some(branch) };
             let answer = client.post::<api::Project>("/api/v1/projects", &wish).await?;
             screen.show(&answer, created);
         }

@@ -23,7 +23,7 @@ impl Registry {
     /// Lets in everybody who is known: the answer to a client that asks whether this is a registry.
     pub(super) async fn enter(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let credentials = credentials(headers);
-        match self.authorise.authorise(&credentials, Permission::ReadInstance, &Resource::Instance).await {
+        match self.authorise.authorise(&credentials, Permission::UseInstance, &Resource::Instance).await {
             Ok(_) | Err(Denied::Forbidden) => Ok(()),
             Err(denied) => Err(turned_away(denied, None)),
         }

@@ -24,7 +24,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::{HeaderName, header};
 use naru_model::authorise::Authorise;
 use naru_store::Store;
@@ -106,25 +106,44 @@ impl Registry {
 
     /// The routes below `/v2/`.
     pub fn router(self: &Arc<Self>) -> Router {
-        let offered = Router::new()
-            .route("/", get(ping))
-            .route("/{project}/{repository}/blobs/uploads", post(upload::start))
-            .route("/{project}/{repository}/blobs/uploads/", post(upload::start))
-            .route(
-                "/{project}/{repository}/blobs/uploads/{id}",
-                get(upload::status).patch(upload::append).put(upload::finish).delete(upload::cancel),
-            )
-            .route("/{project}/{repository}/blobs/{digest}", get(blob::get).delete(blob::delete))
-            .route(
-                "/{project}/{repository}/manifests/{name}",
-                get(manifest::get).put(manifest::put).delete(manifest::delete),
-            )
-            .route("/{project}/{repository}/tags/list", get(listing::tags))
-            .route("/{project}/{repository}/referrers/{digest}", get(listing::referrers))
-            .fallback(elsewhere)
-            .with_state(Arc::clone(self));
+        let add = |router: Router<Arc<Self>>, (_, path, to): Offered| router.route(path, to);
+        let offered = table().into_iter().fold(Router::new(), add);
+        let offered = offered.fallback(elsewhere).with_state(Arc::clone(self));
         Router::new().nest_service("/v2", offered)
     }
+}
+
+/// Method, path below `/v2` and handler of one route.
+type Offered = (&'static str, &'static str, MethodRouter<Arc<Registry>>);
+
+const UPLOADS: &str = "/{project}/{repository}/blobs/uploads";
+const UPLOADS_WITH_SLASH: &str = "/{project}/{repository}/blobs/uploads/";
+const UPLOAD: &str = "/{project}/{repository}/blobs/uploads/{id}";
+const BLOB: &str = "/{project}/{repository}/blobs/{digest}";
+const MANIFEST: &str = "/{project}/{repository}/manifests/{name}";
+
+fn table() -> [Offered; 14] {
+    [
+        ("GET", "/", get(ping)),
+        ("POST", UPLOADS, post(upload::start)),
+        ("POST", UPLOADS_WITH_SLASH, post(upload::start)),
+        ("GET", UPLOAD, get(upload::status)),
+        ("PATCH", UPLOAD, patch(upload::append)),
+        ("PUT", UPLOAD, put(upload::finish)),
+        ("DELETE", UPLOAD, delete(upload::cancel)),
+        ("GET", BLOB, get(blob::get)),
+        ("DELETE", BLOB, delete(blob::delete)),
+        ("GET", MANIFEST, get(manifest::get)),
+        ("PUT", MANIFEST, put(manifest::put)),
+        ("DELETE", MANIFEST, delete(manifest::delete)),
+        ("GET", "/{project}/{repository}/tags/list", get(listing::tags)),
+        ("GET", "/{project}/{repository}/referrers/{digest}", get(listing::referrers)),
+    ]
+}
+
+/// Method and path of every route, for the walk that asks each of them as everybody.
+pub fn routes() -> Vec<(&'static str, String)> {
+    table().into_iter().map(|(method, path, _)| (method, format!("/v2{path}"))).collect()
 }
 
 type Shared = State<Arc<Registry>>;

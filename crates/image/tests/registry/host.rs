@@ -45,8 +45,9 @@ impl Authorise for Guards {
             return Box::pin(async { Err(Denied::Unauthenticated) });
         };
         let project = match resource {
-            Resource::Instance => "",
+            Resource::Instance | Resource::Organisation(_) => "",
             Resource::Project(project) => project.as_str(),
+            Resource::Environment(key) => key.project.as_str(),
         };
         let decision = match (token.as_str(), project) {
             ("owner", _) | ("stranger", "other") => Ok(()),

@@ -1,7 +1,8 @@
 //! Setup, login and tokens on the wire.
 
 use crate::authorise::Permission;
-use crate::name::ProjectName;
+use crate::name::{EnvironmentName, OrganisationName, ProjectName};
+use crate::role::Role;
 use crate::time::Timestamp;
 
 use serde::{Deserialize, Serialize};
@@ -49,10 +50,13 @@ pub struct IssuedToken {
 pub struct NewToken {
     /// What it is called, at most 80 characters.
     pub label: String,
-    /// Binds it to one project; without it the token may do whatever its account may.
+    /// Binds it to one project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectName>,
-    /// What a token bound to a project may do.
+    /// Binds it to one environment of `project`; of the project itself it may then `read` at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentName>,
+    /// What it may do at most; empty for whatever its account may.
     #[serde(default)]
     pub permissions: Vec<Permission>,
     /// How long it lives, in seconds; without it until it is revoked.
@@ -70,7 +74,10 @@ pub struct Token {
     /// The only project it opens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectName>,
-    /// What it may do there; empty when it may do what its account may.
+    /// The only environment of `project` in which it may do more than read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentName>,
+    /// What it may do at most; empty for whatever its account may.
     #[serde(default)]
     pub permissions: Vec<Permission>,
     /// When it was made.
@@ -95,6 +102,33 @@ pub struct Token {
 pub struct Whoami {
     /// The login name.
     pub login: String,
+    /// What people call them; may be empty.
+    #[serde(default)]
+    pub display_name: String,
+    /// `en` or `ko`, if they chose one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Their time zone, if they chose one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Whether they may change the instance with what they came with.
+    #[serde(default)]
+    pub administrator: bool,
+    /// The organisations they belong to.
+    #[serde(default)]
+    pub organisations: Vec<Membership>,
+}
+
+/// What somebody is in an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Membership {
+    /// Which organisation.
+    pub organisation: OrganisationName,
+    /// What people call it; may be empty.
+    #[serde(default)]
+    pub display_name: String,
+    /// In which role.
+    pub role: Role,
 }
 
 /// One line of the audit log.
@@ -109,6 +143,9 @@ pub struct AuditLine {
     pub login: String,
     /// What, such as `project.create`.
     pub action: String,
+    /// In which organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<OrganisationName>,
     /// In which project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<ProjectName>,
@@ -116,4 +153,10 @@ pub struct AuditLine {
     pub target: String,
     /// `done`, or the code of the problem.
     pub result: String,
+    /// From where, if that is known.
+    #[serde(default)]
+    pub address: String,
+    /// What else is worth knowing.
+    #[serde(default)]
+    pub detail: String,
 }

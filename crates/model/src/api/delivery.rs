@@ -83,6 +83,9 @@ pub struct Environment {
     /// Visitors get a page instead of the service; absent while they do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<super::Maintenance>,
+    /// Whether to deploy here takes `deploy-protected`, and releases wait for a person.
+    #[serde(default)]
+    pub protected: bool,
 }
 
 /// How the move to a revision went.

@@ -9,6 +9,7 @@ mod crossing;
 mod delivery;
 mod instance;
 mod maintenance;
+mod organisation;
 mod project;
 mod receipt;
 
@@ -21,6 +22,7 @@ pub use crossing::*;
 pub use delivery::*;
 pub use instance::*;
 pub use maintenance::*;
+pub use organisation::*;
 pub use project::*;
 pub use receipt::*;
 

@@ -165,7 +165,11 @@ pub(super) async fn assemble(
         keys: ground.keys,
         logs: ground.logs.clone(),
         behind: Arc::new(behind),
-        address: Address { base_url: public_url.clone(), hosts: host_of(&public_url).into_iter().collect() },
+        address: Address {
+            base_url: public_url.clone(),
+            hosts: host_of(&public_url).into_iter().collect(),
+            proxies: arguments.trusted_proxies.clone(),
+        },
     });
     Ok(Parts {
         router: web.merge(hosting.router()).merge(registry.router()),

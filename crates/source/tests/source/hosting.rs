@@ -48,7 +48,11 @@ impl Authorise for Doorkeeper {
             Credentials::Token(token) if token == "owner" || token == "reader" => token.clone(),
             _ => return Box::pin(std::future::ready(Err(Denied::Unauthenticated))),
         };
-        let is_shop = matches!(resource, Resource::Project(name) if name.as_str() == "shop");
+        let is_shop = match resource {
+            Resource::Project(name) => name.as_str() == "shop",
+            Resource::Environment(key) => key.project.as_str() == "shop",
+            Resource::Instance | Resource::Organisation(_) => false,
+        };
         let may = is_shop && (login == "owner" || permission == Permission::Read);
         let decision =
             if may { Ok(Principal { login, credential_id: "1".into() }) } else { Err(Denied::Forbidden) };

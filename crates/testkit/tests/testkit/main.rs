@@ -1,4 +1,5 @@
-//! Delivery over the fake world: stories, people's edits, failures, rollback, and a crash at every effect.
+//! Delivery over the fake world: stories, people's edits, failures, rollback, and a crash at every effect. And the walk over
+//! all routes, which only here are together.
 
 mod crash;
 mod hosts;
@@ -8,3 +9,4 @@ mod race;
 mod simulation;
 mod story;
 mod strategy;
+mod walk;

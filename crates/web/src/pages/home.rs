@@ -6,6 +6,7 @@ use axum::response::Response;
 use naru_model::api::Project;
 
 use crate::Cx;
+use crate::access::Caller;
 use crate::failure::Result;
 use crate::routes::project;
 
@@ -31,9 +32,9 @@ struct HomePage<'a> {
 }
 
 /// The page.
-pub(crate) async fn show(State(cx): State<Cx>, shell: Shell) -> Result<Response> {
+pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, Caller(caller): Caller) -> Result<Response> {
     let shell = shell.at(Section::Home);
-    let rows = cx.store.projects_page("", SHOWN).await?;
+    let rows = cx.store.projects_page_of(&caller.login, "", SHOWN).await?;
     let page = HomePage {
         shell: &shell,
         w: Words(shell.language),

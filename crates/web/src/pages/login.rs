@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::{Caller, SESSION_COOKIE};
+use crate::access::{Caller, CameFrom, SESSION_COOKIE};
 use crate::failure::{Failure, Result};
 
 use super::answer::local;
@@ -65,16 +65,18 @@ pub(crate) struct Filled {
 pub(crate) async fn log_in(
     State(cx): State<Cx>,
     shell: Shell,
+    CameFrom(origin): CameFrom,
     Form(filled): Form<Filled>,
 ) -> Result<Response> {
-    let principal = match cx.identity.check_password(&filled.login, filled.password.clone().into()).await {
+    let with = naru_identity::Login { login: filled.login.clone(), password: filled.password.clone().into() };
+    let principal = match cx.identity.log_in(with, &origin).await {
         Ok(principal) => principal,
         Err(error @ (IdentityError::WrongPassword | IdentityError::TooManyAttempts { .. })) => {
             return show(&cx, shell, &filled, Some(&error)).await;
         }
         Err(error) => return Err(error.into()),
     };
-    let session = cx.identity.start_session(&principal).await?;
+    let session = cx.identity.start_session(&principal, &origin).await?;
     let mut response = Redirect::to(local(&filled.next)).into_response();
     set_session(&mut response, &session.plain);
     Ok(response)

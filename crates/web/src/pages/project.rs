@@ -7,7 +7,7 @@ use naru_model::EnvironmentName;
 use naru_model::api::Environment;
 
 use crate::Cx;
-use crate::access::Chosen;
+use crate::access::{Asking, Chosen};
 use crate::failure::Result;
 use crate::routes::{FIRST, environment};
 
@@ -39,9 +39,14 @@ struct ProjectPage<'a> {
 }
 
 /// The page.
-pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, chosen: Chosen) -> Result<Response> {
+pub(crate) async fn show(
+    State(cx): State<Cx>,
+    shell: Shell,
+    asking: Asking,
+    chosen: Chosen,
+) -> Result<Response> {
     let shell = shell.in_project(&cx, &chosen, ProjectTab::Overview).await?;
-    let environments = environment::all(&cx, &chosen.0.name).await?;
+    let environments = environment::all(&cx, &asking, &chosen.0.name).await?;
     let newest = newest(&cx, &chosen, &environments).await?;
     let page = ProjectPage {
         shell: &shell,

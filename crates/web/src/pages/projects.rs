@@ -6,6 +6,7 @@ use axum::response::Response;
 use naru_model::api::Project;
 
 use crate::Cx;
+use crate::access::Caller;
 use crate::failure::Result;
 use crate::routes::project;
 
@@ -26,9 +27,9 @@ struct ProjectsPage<'a> {
 }
 
 /// The page.
-pub(crate) async fn show(State(cx): State<Cx>, shell: Shell) -> Result<Response> {
+pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, Caller(caller): Caller) -> Result<Response> {
     let shell = shell.at(Section::Projects);
-    let rows = cx.store.projects_page("", 50).await?;
+    let rows = cx.store.projects_page_of(&caller.login, "", 50).await?;
     let projects = rows.into_iter().map(|row| project::view(&cx, row)).collect();
     Ok(shell.page(&ProjectsPage { shell: &shell, w: Words(shell.language), projects }))
 }

@@ -4,12 +4,13 @@ use askama::Template;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use naru_identity::IdentityError;
+use naru_identity::{IdentityError, Origin};
 use naru_model::Problem;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::Cx;
+use crate::access::CameFrom;
 
 use super::language::words;
 use super::login::set_session;
@@ -95,9 +96,14 @@ pub(crate) struct Filled {
 }
 
 /// Makes the administrator, shows a token once, and logs the browser in.
-pub(crate) async fn set_up(State(cx): State<Cx>, shell: Shell, Form(filled): Form<Filled>) -> Response {
+pub(crate) async fn set_up(
+    State(cx): State<Cx>,
+    shell: Shell,
+    CameFrom(origin): CameFrom,
+    Form(filled): Form<Filled>,
+) -> Response {
     let w = Words(shell.language);
-    match make_administrator(&cx, &filled).await {
+    match make_administrator(&cx, &filled, &origin).await {
         Ok((token, session)) => {
             let shell = shell.title(w.ready());
             let base_url = &cx.address.base_url;
@@ -111,12 +117,16 @@ pub(crate) async fn set_up(State(cx): State<Cx>, shell: Shell, Form(filled): For
     }
 }
 
-async fn make_administrator(cx: &Cx, filled: &Filled) -> Result<(SecretString, SecretString), IdentityError> {
+async fn make_administrator(
+    cx: &Cx,
+    filled: &Filled,
+    origin: &Origin,
+) -> Result<(SecretString, SecretString), IdentityError> {
     let token: SecretString = filled.token.clone().into();
-    let principal = cx.identity.setup(&token, &filled.login, filled.password.clone().into()).await?;
+    let principal = cx.identity.setup(&token, &filled.login, filled.password.clone().into(), origin).await?;
     let new = naru_identity::NewToken { label: "setup".to_owned(), ..naru_identity::NewToken::default() };
     let token = cx.identity.create_token(&principal, new).await?;
-    let session = cx.identity.start_session(&principal).await?;
+    let session = cx.identity.start_session(&principal, origin).await?;
     Ok((token.plain, session.plain))
 }
 

@@ -213,6 +213,9 @@ impl Shell {
             self.tabs.push(Link::part((format!("{base}{path}"), label, key), other == tab));
         }
         for row in cx.store.environments_of(name).await?.into_iter().take(ENVIRONMENTS) {
+            if !self.may(cx, Permission::Read, &Resource::Environment(row.key.clone())).await {
+                continue;
+            }
             let (is, _, _) = condition(&row, cx.store.now());
             let (tone, _) = is.tone_and_word(super::sign::Words(self.language));
             let link =

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use naru_model::api::{AuditLine, IssuedToken, Login, NewToken, Page, Setup, Token, Whoami};
-use naru_store::identity::{AuditRow, TokenKind, TokenRow};
+use axum::{Extension, Json};
+use naru_model::EnvironmentKey;
+use naru_model::api::{AuditLine, IssuedToken, Login, Membership, NewToken, Page, Setup, Token, Whoami};
+use naru_model::authorise::{Permission, Resource};
+use naru_store::audit::{AuditFilter, AuditRow};
+use naru_store::identity::TokenRow;
 use secrecy::ExposeSecret as _;
 
 use crate::Cx;
-use crate::access::Caller;
+use crate::access::{Asking, AuditDetail, Caller, CameFrom};
 use crate::border::{Body, InPath, InQuery};
 use crate::failure::Result;
 use crate::paging::Paging;
@@ -31,9 +34,11 @@ fn issued(login: String, issued: &naru_identity::Issued) -> IssuedToken {
     responses((status = 201, body = IssuedToken), (status = "default", body = naru_model::Problem)))]
 pub(crate) async fn setup(
     State(cx): State<Cx>,
+    CameFrom(origin): CameFrom,
     Body(setup): Body<Setup>,
 ) -> Result<(StatusCode, Json<IssuedToken>)> {
-    let principal = cx.identity.setup(&setup.setup_token.into(), &setup.login, setup.password.into()).await?;
+    let (token, password) = (setup.setup_token.into(), setup.password.into());
+    let principal = cx.identity.setup(&token, &setup.login, password, &origin).await?;
     let new = naru_identity::NewToken { label: "setup".to_owned(), ..naru_identity::NewToken::default() };
     let token = cx.identity.create_token(&principal, new).await?;
     Ok((StatusCode::CREATED, Json(issued(principal.login, &token))))
@@ -44,9 +49,11 @@ pub(crate) async fn setup(
     responses((status = 201, body = IssuedToken), (status = "default", body = naru_model::Problem)))]
 pub(crate) async fn login(
     State(cx): State<Cx>,
+    CameFrom(origin): CameFrom,
     Body(login): Body<Login>,
 ) -> Result<(StatusCode, Json<IssuedToken>)> {
-    let principal = cx.identity.check_password(&login.login, login.password.into()).await?;
+    let with = naru_identity::Login { login: login.login, password: login.password.into() };
+    let principal = cx.identity.log_in(with, &origin).await?;
     let label = login.label.unwrap_or_else(|| LOGIN_LABEL.to_owned());
     let new = naru_identity::NewToken { label, ..naru_identity::NewToken::default() };
     let token = cx.identity.create_token(&principal, new).await?;
@@ -64,8 +71,26 @@ pub(crate) async fn logout(State(cx): State<Cx>, Caller(caller): Caller) -> Resu
 /// Says who the caller is.
 #[utoipa::path(get, path = "/api/v1/whoami", operation_id = "whoami", tag = "account",
     responses((status = 200, body = Whoami), (status = "default", body = naru_model::Problem)))]
-pub(crate) async fn whoami(Caller(caller): Caller) -> Json<Whoami> {
-    Json(Whoami { login: caller.login })
+pub(crate) async fn whoami(State(cx): State<Cx>, asking: Asking) -> Result<Json<Whoami>> {
+    Ok(Json(who(&cx, &asking).await?))
+}
+
+/// Who somebody is, and where they belong.
+pub(crate) async fn who(cx: &Cx, asking: &Asking) -> Result<Whoami> {
+    let login = asking.known.principal.login.clone();
+    let account = cx.store.account(&login).await?;
+    let memberships = cx.store.organisations_of(&login).await?.into_iter().map(|(organisation, role)| {
+        let (organisation, display_name) = (organisation.name, organisation.display_name);
+        Membership { organisation, display_name, role }
+    });
+    Ok(Whoami {
+        login,
+        display_name: account.as_ref().map(|account| account.display_name.clone()).unwrap_or_default(),
+        language: account.as_ref().and_then(|account| account.language.clone()),
+        zone: account.and_then(|account| account.zone),
+        administrator: asking.known.administrator,
+        organisations: memberships.collect(),
+    })
 }
 
 /// The caller's tokens, newest first.
@@ -82,12 +107,12 @@ pub(crate) async fn list_tokens(
 }
 
 fn token(row: TokenRow) -> Token {
-    let listed = row.kind != TokenKind::Account;
     Token {
         id: row.id,
         label: row.label,
         project: row.project,
-        permissions: if listed { row.permissions } else { Vec::new() },
+        environment: row.environment,
+        permissions: row.permissions,
         created_at: row.created_at,
         expires_at: row.expires_at,
         revoked_at: row.revoked_at,
@@ -101,22 +126,36 @@ fn token(row: TokenRow) -> Token {
     responses((status = 201, body = IssuedToken), (status = "default", body = naru_model::Problem)))]
 pub(crate) async fn create_token(
     State(cx): State<Cx>,
-    Caller(caller): Caller,
+    asking: Asking,
     Body(new): Body<NewToken>,
-) -> Result<(StatusCode, Json<IssuedToken>)> {
+) -> Result<(StatusCode, Extension<AuditDetail>, Json<IssuedToken>)> {
+    let token = made(&cx, &asking, new).await?;
+    Ok((StatusCode::CREATED, Extension(AuditDetail(format!("token {}", token.id))), Json(token)))
+}
+
+/// Makes a token for somebody, for what they may read.
+pub(crate) async fn made(cx: &Cx, asking: &Asking, new: NewToken) -> Result<IssuedToken> {
     let new = naru_identity::NewToken {
         label: new.label,
         project: new.project,
+        environment: new.environment,
         permissions: new.permissions,
         lasts: new.lasts_seconds.map(Duration::from_secs),
     };
-    if let Some(name) = &new.project
-        && cx.store.project(name).await?.is_none()
-    {
-        return Err(crate::failure::Failure::no_project(name));
+    match (new.project.clone(), new.environment.clone()) {
+        (Some(project), Some(environment)) => {
+            let key = EnvironmentKey { project, environment };
+            asking.require(cx, Permission::Read, &Resource::Environment(key.clone())).await?;
+            if cx.store.environment(&key).await?.is_none() {
+                return Err(crate::routes::no_environment(&key));
+            }
+        }
+        (Some(project), None) => asking.require(cx, Permission::Read, &Resource::Project(project)).await?,
+        (None, _) => {}
     }
-    let token = cx.identity.create_token(&caller, new).await?;
-    Ok((StatusCode::CREATED, Json(issued(caller.login, &token))))
+    let principal = &asking.known.principal;
+    let token = cx.identity.create_token(principal, new).await?;
+    Ok(issued(principal.login.clone(), &token))
 }
 
 /// Revokes a token. Repeating it changes nothing.
@@ -132,14 +171,17 @@ pub(crate) async fn revoke_token(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who changed what, newest first.
+/// Who changed what, newest first: one's own lines, those of organisations whose audit log one may read, and the
+/// instance's for its administrators.
 #[utoipa::path(get, path = "/api/v1/audit", operation_id = "audit", tag = "account", params(Paging),
     responses((status = 200, body = Page<AuditLine>), (status = "default", body = naru_model::Problem)))]
 pub(crate) async fn audit(
     State(cx): State<Cx>,
+    asking: Asking,
     InQuery(paging): InQuery<Paging>,
 ) -> Result<Json<Page<AuditLine>>> {
-    let rows = cx.identity.audit(paging.after_number(), paging.probe()).await?;
+    let filter = AuditFilter { before: paging.after_number(), ..AuditFilter::default() };
+    let rows = cx.identity.audit(&asking.known, &filter, paging.probe()).await?;
     let lines = rows.into_iter().map(audit_line).collect();
     Ok(Json(paging.page(lines, |line: &AuditLine| line.id.to_string())))
 }
@@ -150,8 +192,11 @@ fn audit_line(row: AuditRow) -> AuditLine {
         at: row.at,
         login: row.login,
         action: row.action,
+        organisation: row.organisation,
         project: row.project,
         target: row.target,
         result: row.result,
+        address: row.address,
+        detail: row.detail,
     }
 }

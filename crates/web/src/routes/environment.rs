@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use naru_model::api::{Condition, Difference, Environment, Intent, Page, Revision, Rollback, RolloutState};
+use naru_model::authorise::{Permission, Resource};
 use naru_model::rollout::Status;
 use naru_model::{
     BranchName, EnvironmentKey, EnvironmentName, Problem, ProjectName, RevisionNumber, Timestamp,
@@ -16,7 +17,7 @@ use naru_store::revision::{Outcome, Rollout};
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::{Caller, Chosen};
+use crate::access::{Asking, Caller, Chosen};
 use crate::border::{Body, InPath, InQuery};
 use crate::failure::{Failure, Result};
 use crate::paging::Paging;
@@ -78,24 +79,31 @@ async fn view(cx: &Cx, row: naru_store::environment::Environment) -> Result<Envi
         since: row.status_at,
         urls,
         maintenance,
+        protected: row.protected,
     })
 }
 
-/// Every environment of a project as people see it, by name.
-pub(crate) async fn all(cx: &Cx, project: &ProjectName) -> Result<Vec<Environment>> {
+/// Every environment of a project that somebody may read, as people see it, by name.
+pub(crate) async fn all(cx: &Cx, asking: &Asking, project: &ProjectName) -> Result<Vec<Environment>> {
     let mut items = Vec::new();
     for row in cx.store.environments_of(project).await? {
-        items.push(view(cx, row).await?);
+        if asking.may(cx, Permission::Read, &Resource::Environment(row.key.clone())).await? {
+            items.push(view(cx, row).await?);
+        }
     }
     Ok(items)
 }
 
-/// The environments of a project, by name.
+/// The environments of a project that the caller may read, by name.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/environments", operation_id = "listEnvironments",
     tag = "environment", params(("project" = ProjectName, Path)),
     responses((status = 200, body = Page<Environment>), (status = "default", body = Problem)))]
-pub(crate) async fn list(State(cx): State<Cx>, Chosen(project): Chosen) -> Result<Json<Page<Environment>>> {
-    Ok(Json(Page { items: all(&cx, &project.name).await?, next: None }))
+pub(crate) async fn list(
+    State(cx): State<Cx>,
+    asking: Asking,
+    Chosen(project): Chosen,
+) -> Result<Json<Page<Environment>>> {
+    Ok(Json(Page { items: all(&cx, &asking, &project.name).await?, next: None }))
 }
 
 /// How an environment is.

@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use naru_model::api::{Intent, IntentState};
+use naru_model::authorise::{Permission, Resource};
 use naru_model::{EnvironmentKey, Problem, ProjectName, RevisionNumber};
 use naru_store::intent::IntentKind;
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::Chosen;
+use crate::access::{Asking, Chosen};
 use crate::border::InPath;
 use crate::failure::{Failure, Result};
 
@@ -75,10 +76,15 @@ pub(crate) struct OneIntent {
     responses((status = 200, body = Intent), (status = "default", body = Problem)))]
 pub(crate) async fn show(
     State(cx): State<Cx>,
+    asking: Asking,
     Chosen(project): Chosen,
     InPath(path): InPath<OneIntent>,
 ) -> Result<Json<Intent>> {
     let row = cx.store.intent(&project.name, path.intent).await?;
     let row = row.ok_or_else(|| missing(&project.name, path.intent))?;
+    let key = EnvironmentKey { project: project.name.clone(), environment: row.environment.clone() };
+    if !asking.may(&cx, Permission::Read, &Resource::Environment(key)).await? {
+        return Err(missing(&project.name, path.intent));
+    }
     Ok(Json(view(&cx, &project.name, row).await?))
 }

@@ -18,7 +18,7 @@ use naru_store::log::{Cursor, LogEntry, LogStream};
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::Chosen;
+use crate::access::{Asking, Chosen};
 use crate::border::{InPath, InQuery};
 use crate::failure::{Failure, Result};
 use crate::routes::{InEnvironment, environment};
@@ -54,13 +54,14 @@ pub(crate) struct InStep {
         (status = "default", body = Problem)))]
 pub(crate) async fn step_logs(
     State(cx): State<Cx>,
+    asking: Asking,
     Chosen(project): Chosen,
     InPath(path): InPath<InStep>,
     InQuery(which): InQuery<Which>,
     headers: HeaderMap,
 ) -> Result<Response> {
     let stream = step_stream(&cx, &project.name, &path).await?;
-    answer(&cx, vec![(path.step, stream)], &which, &headers).await
+    answer(&cx, asking, vec![(path.step, stream)], (&which, &headers)).await
 }
 
 /// The log of a step that exists.
@@ -82,6 +83,7 @@ pub(crate) async fn step_stream(cx: &Cx, project: &ProjectName, path: &InStep) -
         (status = "default", body = Problem)))]
 pub(crate) async fn service_logs(
     State(cx): State<Cx>,
+    asking: Asking,
     chosen: Chosen,
     InPath(path): InPath<InEnvironment>,
     InQuery(which): InQuery<Which>,
@@ -97,7 +99,7 @@ pub(crate) async fn service_logs(
         let key: EnvironmentKey = environment.key.clone();
         (service.to_string(), LogStream::Service { environment: key, service })
     };
-    answer(&cx, services.into_iter().map(stream).collect(), &which, &headers).await
+    answer(&cx, asking, services.into_iter().map(stream).collect(), (&which, &headers)).await
 }
 
 /// The services that the environment was last told to run.
@@ -136,13 +138,13 @@ fn line(name: &str, entry: LogEntry, positions: &mut Positions) -> LogLine {
 
 async fn answer(
     cx: &Cx,
+    asking: Asking,
     streams: Vec<(String, LogStream)>,
-    which: &Which,
-    headers: &HeaderMap,
+    (which, headers): (&Which, &HeaderMap),
 ) -> Result<Response> {
     let positions = positions(which, headers);
     if which.follow {
-        return streams::serve(cx, follow(cx, streams, positions).map(|line| event(&line)));
+        return streams::serve(cx, asking, follow(cx, streams, positions).map(|line| event(&line)));
     }
     page(cx, streams, positions).await
 }

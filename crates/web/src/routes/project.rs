@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use naru_model::api::{NewProject, Page, Project};
-use naru_model::{BranchName, Problem, ProjectName};
+use naru_model::authorise::{Permission, Resource};
+use naru_model::{BranchName, OrganisationName, Problem, ProjectName};
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::Chosen;
+use crate::access::{Asking, Caller, Chosen};
 use crate::border::{Body, InQuery};
 use crate::failure::{Failure, Result};
 use crate::paging::Paging;
@@ -20,23 +21,30 @@ pub(crate) fn view(cx: &Cx, row: naru_store::project::Project) -> Project {
         source_url: format!("{base}/git/{}.git", row.name),
         deploy_url: format!("{base}/git/{}.deploy.git", row.name),
         name: row.name,
+        organisation: row.organisation,
         default_branch: row.default_branch,
         created_at: row.created_at,
         deleting: row.deleting,
     }
 }
 
-/// All projects, by name.
+/// The projects that the caller has a role in, by name.
 #[utoipa::path(get, path = "/api/v1/projects", operation_id = "listProjects", tag = "project", params(Paging),
     responses((status = 200, body = Page<Project>), (status = "default", body = Problem)))]
 pub(crate) async fn list(
     State(cx): State<Cx>,
+    Caller(caller): Caller,
     InQuery(paging): InQuery<Paging>,
 ) -> Result<Json<Page<Project>>> {
+    Ok(Json(listed(&cx, &caller.login, &paging).await?))
+}
+
+/// A page of the projects that somebody has a role in.
+pub(crate) async fn listed(cx: &Cx, login: &str, paging: &Paging) -> Result<Page<Project>> {
     let after = paging.after.as_deref().unwrap_or_default();
-    let rows = cx.store.projects_page(after, paging.probe()).await?;
-    let projects = rows.into_iter().map(|row| view(&cx, row)).collect();
-    Ok(Json(paging.page(projects, |project: &Project| project.name.to_string())))
+    let rows = cx.store.projects_page_of(login, after, paging.probe()).await?;
+    let projects = rows.into_iter().map(|row| view(cx, row)).collect();
+    Ok(paging.page(projects, |project: &Project| project.name.to_string()))
 }
 
 /// Creates a project with its two repositories.
@@ -45,8 +53,17 @@ pub(crate) async fn list(
     responses((status = 201, body = Project), (status = "default", body = Problem)))]
 pub(crate) async fn create(
     State(cx): State<Cx>,
+    asking: Asking,
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<Project>)> {
+    Ok((StatusCode::CREATED, Json(created(&cx, &asking, new).await?)))
+}
+
+/// Makes a project, for who may in its organisation.
+pub(crate) async fn created(cx: &Cx, asking: &Asking, new: NewProject) -> Result<Project> {
+    let organisation = new.organisation.unwrap_or_else(OrganisationName::main);
+    let resource = Resource::Organisation(organisation.clone());
+    asking.require(cx, Permission::CreateProject, &resource).await?;
     let branch = match new.default_branch {
         Some(branch) => branch,
         None => "main".parse::<BranchName>()?,
@@ -56,16 +73,19 @@ pub(crate) async fn create(
         return Err(exists(&new.name));
     }
     cx.behind.create_repositories(&new.name, &branch).await?;
-    let row = cx.store.create_project(&new.name, &branch).await.map_err(|error| match error {
+    let made = cx.store.create_project_in(&organisation, &new.name, &branch).await;
+    let row = made.map_err(|error| match error {
         naru_store::StoreError::Exists(_) => exists(&new.name),
         other => other.into(),
     })?;
-    Ok((StatusCode::CREATED, Json(view(&cx, row))))
+    Ok(view(cx, row))
 }
 
+/// Hosts and repositories are named after projects, so a name that another organisation has is taken, too.
 fn exists(name: &ProjectName) -> Failure {
-    let problem = Problem::new("api.exists", format!("project `{name}` exists already"))
-        .command(format!("naru project show {name}"));
+    let problem = Problem::new("api.exists", format!("the project name `{name}` is taken"))
+        .state("nothing was changed")
+        .hint("choose another name");
     Failure::new(StatusCode::CONFLICT, problem)
 }
 

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use naru_model::api::{Intent, Promote, Rollout, RolloutStage};
+use naru_model::authorise::{Permission, Resource};
 use naru_model::rollout::{Decision, Stage};
 use naru_model::{EnvironmentKey, EnvironmentName, Problem, ProjectName, ReleaseNumber};
 use naru_store::environment::Environment;
@@ -12,7 +13,7 @@ use naru_store::intent::IntentKind;
 use naru_store::revision::Quarantined;
 
 use crate::Cx;
-use crate::access::{Caller, Chosen};
+use crate::access::{Asking, Caller, Chosen};
 use crate::border::{Body, InPath};
 use crate::failure::{Failure, Result};
 use crate::routes::environment::{condition, state};
@@ -134,12 +135,15 @@ fn no_rollout(key: &EnvironmentKey) -> Failure {
 pub(crate) async fn promote(
     State(cx): State<Cx>,
     chosen: Chosen,
+    asking: Asking,
     Caller(caller): Caller,
     InPath(path): InPath<InEnvironment>,
     Body(wish): Body<Promote>,
 ) -> Result<(StatusCode, Json<Intent>)> {
     let project = &chosen.0;
     let key = EnvironmentKey { project: project.name.clone(), environment: path.environment };
+    let source = EnvironmentKey { project: project.name.clone(), environment: wish.from.clone() };
+    asking.require(&cx, Permission::Read, &Resource::Environment(source)).await?;
     let from = environment(&cx, &chosen, wish.from).await?;
     let release = release_of(&cx, &from).await?;
     if !wish.force {

@@ -33,8 +33,8 @@ async fn it_is_begun_changed_shown_and_ended() {
 
     let reader = world.scoped(&project, &[Permission::Read]).await;
     assert_eq!(world.get(&reader, MAINTENANCE).await.status, 200);
-    assert_eq!(world.call(&reader, "PUT", MAINTENANCE, json!({})).await.status, 404);
-    assert_eq!(world.call(&reader, "DELETE", MAINTENANCE, Value::Null).await.status, 404);
+    assert_eq!(world.call(&reader, "PUT", MAINTENANCE, json!({})).await.status, 403);
+    assert_eq!(world.call(&reader, "DELETE", MAINTENANCE, Value::Null).await.status, 403);
     assert_eq!(world.get(&token, MAINTENANCE).await.json(), changed);
     for _ in 0..2 {
         assert_eq!(world.call(&token, "DELETE", MAINTENANCE, Value::Null).await.status, 204);

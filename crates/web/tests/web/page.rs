@@ -27,7 +27,8 @@ impl<'a> Browser<'a> {
             login: "minji".to_owned(),
             credential_id: "password".to_owned(),
         };
-        let session = world.identity.start_session(&principal).await.unwrap();
+        let session =
+            world.identity.start_session(&principal, &naru_identity::Origin::default()).await.unwrap();
         let cookie = format!("naru_session={}", session.plain.expose_secret());
         Self { cookie, ..Self::nobody(world) }
     }

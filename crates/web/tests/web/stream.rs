@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::BodyExt as _;
-use naru_model::EnvironmentKey;
+use naru_identity::NewToken;
+use naru_model::authorise::Principal;
+use naru_model::role::{LocalRole, Role};
+use naru_model::{EnvironmentKey, OrganisationName};
 use naru_store::log::{LogRecord, LogStream};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use crate::world::{World, request};
@@ -96,4 +100,73 @@ async fn a_follower_that_was_cut_off_goes_on_where_it_was() {
     print(&world, &stream, &["three"]).await;
     let rest = events(&mut body, |text| text.contains("three")).await;
     assert!(rest.contains("two") && !rest.contains("\"one\""), "{rest}");
+}
+
+/// Waits for the end of a stream.
+async fn ends(body: &mut Body) {
+    let reading = async { while body.frame().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(5), reading).await.expect("the stream ends within 5 s");
+}
+
+async fn member(world: &World, login: &str, role: Role) -> String {
+    world.store.create_account(login, "").await.unwrap();
+    world.store.join(&OrganisationName::main(), login, role).await.unwrap();
+    let principal = Principal { login: login.to_owned(), credential_id: "test".to_owned() };
+    let issued = world.identity.create_token(&principal, NewToken::default()).await.unwrap();
+    issued.plain.expose_secret().to_owned()
+}
+
+#[tokio::test]
+async fn streams_end_with_what_opened_them() {
+    let (world, _) = World::with_administrator().await;
+    let stream = service(&world).await;
+    print(&world, &stream, &["one"]).await;
+    let logs = format!("{LOGS}&follow=true");
+    for path in ["/api/v1/events", "/api/v1/projects/shop/events", logs.as_str()] {
+        let login = format!("user-{}", path.len());
+        let token = member(&world, &login, Role::Viewer).await;
+        let mut body = open(&world, &token, path, None).await;
+        events(&mut body, |text| text.contains("event: ready") || text.contains("one")).await;
+        let id = token.split('_').nth(1).unwrap();
+        world.store.revoke_token(&login, id).await.unwrap();
+        ends(&mut body).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_role_ends_the_streams_it_opened_and_no_others() {
+    let (world, owner) = World::with_administrator().await;
+    let stream = service(&world).await;
+    print(&world, &stream, &["one"]).await;
+    let token = member(&world, "yuna", Role::Developer).await;
+    let follow = format!("{LOGS}&follow=true");
+    let mut lost = open(&world, &token, &follow, None).await;
+    let mut kept = open(&world, &owner, &follow, None).await;
+    for body in [&mut lost, &mut kept] {
+        events(body, |text| text.contains("one")).await;
+    }
+    let shop = "shop".parse().unwrap();
+    world.store.set_project_role(&shop, "yuna", Some(LocalRole::None)).await.unwrap();
+    ends(&mut lost).await;
+    print(&world, &stream, &["two"]).await;
+    events(&mut kept, |text| text.contains("two")).await;
+}
+
+#[tokio::test]
+async fn everybody_hears_of_their_own_projects_only() {
+    let (world, _) = World::with_administrator().await;
+    let shop = world.project("shop").await;
+    let secret = world.project("secret").await;
+    let token = member(&world, "yuna", Role::Viewer).await;
+    world.store.set_project_role(&secret, "yuna", Some(LocalRole::None)).await.unwrap();
+    let mut body = open(&world, &token, "/api/v1/events", None).await;
+    events(&mut body, |text| text.contains("event: ready")).await;
+    for project in [&secret, &shop] {
+        let key = EnvironmentKey { project: project.clone(), environment: "production".parse().unwrap() };
+        world.store.ensure_environment(&key, None).await.unwrap();
+    }
+    world.store.delete_project(&shop).await.unwrap();
+    let heard = events(&mut body, |text| text.contains("\"projects\"")).await;
+    assert!(heard.contains("\"shop\"") && !heard.contains("\"secret\""), "{heard}");
+    assert!(!heard.contains("identity"), "{heard}");
 }

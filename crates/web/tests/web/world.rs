@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use naru_identity::{Identity, NewToken};
+use naru_identity::{Identity, NewToken, Origin};
 use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
 use naru_model::authorise::{Permission, Principal};
 use naru_model::certificate::CertificateSource;
@@ -146,7 +146,7 @@ impl World {
             keys: Arc::new(KeyRing::open(&folder.path().join("key")).unwrap()),
             logs: logs.clone(),
             behind: behind.clone(),
-            address: Address { base_url: format!("http://{HOST}"), hosts: Vec::new() },
+            address: Address { base_url: format!("http://{HOST}"), hosts: Vec::new(), proxies: Vec::new() },
         });
         Self { router, store, identity, logs, behind, _folder: folder }
     }
@@ -161,7 +161,8 @@ impl World {
 
     async fn administrator(&self) -> Principal {
         let link = self.identity.offer_setup().await.unwrap().unwrap();
-        self.identity.setup(&link, "minji", "river crossing at dawn".to_owned().into()).await.unwrap()
+        let password = "river crossing at dawn".to_owned().into();
+        self.identity.setup(&link, "minji", password, &Origin::default()).await.unwrap()
     }
 
     pub(crate) async fn project(&self, name: &str) -> ProjectName {

@@ -309,6 +309,7 @@ mod tests {
             status_generation: naru_model::Generation(1),
             status_at: at(20),
             hindrance: None,
+            protected: false,
         }
     }
 

@@ -1,0 +1,104 @@
+//! The first account, and logging in.
+
+use naru_model::authorise::Principal;
+use naru_store::identity::SetupOutcome;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::audit::Deed;
+use crate::secret_text::{self, SecretText};
+use crate::{Identity, IdentityError, Origin, Result, password};
+
+/// What somebody logs in with.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The login name.
+    pub login: String,
+    /// Its password.
+    pub password: SecretString,
+}
+
+impl Identity {
+    /// Called at every start. While nobody can log in, makes a new one-time setup token and returns its plain text for
+    /// the caller to show; an older one stops working. `None` once the first administrator exists.
+    pub async fn offer_setup(&self) -> Result<Option<SecretString>> {
+        if self.store.has_account().await? {
+            return Ok(None);
+        }
+        let token = SecretText::new(secret_text::SETUP);
+        self.store.set_setup_token(&token.digest()).await?;
+        Ok(Some(token.plain()))
+    }
+
+    /// Whether the first administrator is still to be made.
+    pub async fn needs_setup(&self) -> Result<bool> {
+        Ok(!self.store.has_account().await?)
+    }
+
+    /// Whether this setup token would be accepted now.
+    pub async fn is_setup_token(&self, token: &SecretString) -> Result<bool> {
+        let stored = self.store.setup_token().await?;
+        Ok(stored.is_some_and(|stored| secret_text::matches(token.expose_secret(), &stored)))
+    }
+
+    /// Makes the first administrator, who also owns the organisation `main`, and uses up the setup token. Returns the new
+    /// principal.
+    pub async fn setup(
+        &self,
+        token: &SecretString,
+        login: &str,
+        password: SecretString,
+        origin: &Origin,
+    ) -> Result<Principal> {
+        self.attempts.check("setup", origin, self.store.now())?;
+        if !self.is_setup_token(token).await? {
+            self.attempts.failed("setup", origin, self.store.now());
+            return Err(IdentityError::NoSuchSetupLink);
+        }
+        password::check_login(login)?;
+        password::check_password(&password)?;
+        let hash = self.hash(password).await?;
+        let digest = secret_text::digest(token.expose_secret());
+        match self.store.use_setup_token(&digest, login, &hash).await? {
+            SetupOutcome::Done => {}
+            SetupOutcome::NoSuchLink => return Err(IdentityError::NoSuchSetupLink),
+        }
+        let principal = Principal { login: login.to_owned(), credential_id: "setup".to_owned() };
+        self.record(&principal, origin, Deed::done("account.create", login)).await?;
+        Ok(principal)
+    }
+
+    /// Checks a login name and its password. Bounded by rate; the answer and the work are the same for a login that does
+    /// not exist, for one that is disabled, and for a wrong password.
+    pub async fn log_in(&self, login: Login, origin: &Origin) -> Result<Principal> {
+        let now = self.store.now();
+        let name = login.login.as_str();
+        self.attempts.check(name, origin, now)?;
+        let account = self.store.account(name).await?;
+        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        let hash = hash.filter(|hash| !hash.is_empty());
+        let matches = self.verify(login.password, hash).await?;
+        let principal = Principal { login: name.to_owned(), credential_id: "password".to_owned() };
+        if let Some(account) = &account
+            && matches
+            && account.disabled_at.is_none()
+        {
+            self.attempts.succeeded(name);
+            self.record(&principal, origin, Deed::done("account.login", name)).await?;
+            return Ok(principal);
+        }
+        self.attempts.failed(name, origin, now);
+        if account.is_some() {
+            let failed = Deed { result: "identity.wrong-password", ..Deed::done("account.login", name) };
+            self.record(&principal, origin, failed).await?;
+        }
+        Err(IdentityError::WrongPassword)
+    }
+
+    /// Takes as long for every answer.
+    async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<bool> {
+        let _permit = self.hashing.acquire().await.map_err(|_| IdentityError::Closing)?;
+        tokio::task::spawn_blocking(move || password::verify(&password, hash.as_deref()))
+            .await
+            .map_err(|_| IdentityError::Closing)
+    }
+}

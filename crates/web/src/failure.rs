@@ -14,7 +14,7 @@ use naru_store::StoreError;
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: StatusCode,
-    problem: Box<Problem>,
+    pub(crate) problem: Box<Problem>,
     retry_after_seconds: Option<u64>,
 }
 

@@ -7,7 +7,9 @@
 mod ansi;
 mod answer;
 mod assets;
+mod configuration;
 mod crossing;
+mod environment;
 mod graph;
 mod home;
 mod html;
@@ -18,8 +20,13 @@ mod preference;
 mod problem;
 mod project;
 mod projects;
+mod releases;
+mod revision;
+mod revisions;
+mod rollback;
 mod run;
 mod runs;
+mod settings;
 mod setup;
 mod shell;
 mod sign;
@@ -62,7 +69,7 @@ fn post<H: Handler<T, Cx>, T: 'static>(access: Access, path: &'static str, handl
 #[rustfmt::skip] // one row, one line
 fn table() -> Vec<Row> {
     use Access::{Instance, Open, Project};
-    use Permission::{OwnTokens, Read, Run};
+    use Permission::{Administer, Deploy, OwnTokens, Read, Run};
     vec![
         get(Open, "/assets/{name}", assets::show),
         get(Open, "/login", login::form),
@@ -83,6 +90,29 @@ fn table() -> Vec<Row> {
         get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/text", log::text),
         get(Project(Read), "/projects/{project}/triggers", triggers::show),
         post(Project(Run), "/projects/{project}/triggers/{trigger}/replay", triggers::replay).audited("trigger.replay"),
+        get(Project(Read), "/projects/{project}/releases", releases::list),
+        get(Project(Read), "/projects/{project}/releases/{release}", releases::show),
+        get(Project(Administer), "/projects/{project}/settings", settings::show),
+        post(Project(Administer), "/projects/{project}/settings/secrets", settings::set_secret).audited("secret.set"),
+        post(Project(Administer), "/projects/{project}/settings/secrets/unset", settings::unset_secret).audited("secret.unset"),
+        post(Project(Administer), "/projects/{project}/settings/delete", settings::delete).audited("project.delete"),
+        get(Project(Read), "/projects/{project}/environments/{environment}", environment::show),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/deploy", environment::deploy).audited("environment.deploy"),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/promote", releases::promote).audited("environment.promote"),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/rollout/promote", environment::promote).audited("rollout.promote"),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/rollout/abort", environment::abort).audited("rollout.abort"),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/maintenance/begin", environment::begin_maintenance).audited("maintenance.begin"),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/maintenance/end", environment::end_maintenance).audited("maintenance.end"),
+        get(Project(Read), "/projects/{project}/environments/{environment}/revisions", revisions::show),
+        get(Project(Read), "/projects/{project}/environments/{environment}/revisions/{revision}", revision::show),
+        get(Project(Read), "/projects/{project}/environments/{environment}/compare", revision::compare),
+        get(Project(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::confirm),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::roll_back).audited("environment.rollback"),
+        get(Project(Read), "/projects/{project}/environments/{environment}/configuration", configuration::show),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/configuration", configuration::set).audited("configuration.change"),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/configuration/unset", configuration::unset).audited("configuration.change"),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/secrets", configuration::set_secret).audited("secret.set"),
+        post(Project(Deploy), "/projects/{project}/environments/{environment}/secrets/unset", configuration::unset_secret).audited("secret.unset"),
     ]
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct InEnvironment {
 }
 
 /// The environment named in the path, which must exist.
-async fn environment(
+pub(crate) async fn environment(
     cx: &Cx,
     Chosen(project): &Chosen,
     name: EnvironmentName,

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use naru_model::authorise::{Authorise as _, Credentials, Permission, Resource};
-use naru_model::{ProjectName, Timestamp};
+use naru_model::{EnvironmentName, ProjectName, Timestamp};
 
 use crate::Cx;
 use crate::access::{self, Caller, Chosen};
@@ -43,6 +43,10 @@ words! {
     system: "System", "시스템";
     overview: "Overview", "개요";
     runs: "Runs", "런";
+    releases: "Releases", "릴리스";
+    revisions: "Revisions", "리비전";
+    configuration: "Configuration", "설정값";
+    settings: "Settings", "설정";
     triggers: "Triggers", "트리거";
     keys: "Keyboard", "키보드";
     keys_search: "find a project", "프로젝트 찾기";
@@ -80,10 +84,12 @@ pub(crate) enum ProjectTab {
     Overview,
     Runs,
     Triggers,
+    Releases,
+    Settings,
 }
 
 impl ProjectTab {
-    const ALL: [Self; 3] = [Self::Overview, Self::Runs, Self::Triggers];
+    const ALL: [Self; 5] = [Self::Overview, Self::Runs, Self::Triggers, Self::Releases, Self::Settings];
 
     /// What follows the project's address, its name, and the key that leads there after `g`.
     fn link(self, words: Words) -> (&'static str, &'static str, char) {
@@ -91,6 +97,29 @@ impl ProjectTab {
             Self::Overview => ("", words.overview(), 'o'),
             Self::Runs => ("/runs", words.runs(), 'r'),
             Self::Triggers => ("/triggers", words.triggers(), 't'),
+            Self::Releases => ("/releases", words.releases(), 'e'),
+            Self::Settings => ("/settings", words.settings(), 's'),
+        }
+    }
+}
+
+/// The parts of an environment, as they stand in its tabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EnvironmentTab {
+    Overview,
+    Revisions,
+    Configuration,
+}
+
+impl EnvironmentTab {
+    const ALL: [Self; 3] = [Self::Overview, Self::Revisions, Self::Configuration];
+
+    /// What follows the environment's address, its name, and the key that leads there after `g`.
+    fn link(self, words: Words) -> (&'static str, &'static str, char) {
+        match self {
+            Self::Overview => ("", words.overview(), 'o'),
+            Self::Revisions => ("/revisions", words.revisions(), 'v'),
+            Self::Configuration => ("/configuration", words.configuration(), 'c'),
         }
     }
 }
@@ -228,6 +257,33 @@ impl Shell {
             return Ok(self.title(format!("{label} · {name}")));
         }
         Ok(self.title(name.as_str()))
+    }
+
+    /// A page of an environment: its tabs in the place of the project's.
+    pub(crate) async fn in_environment(
+        self,
+        cx: &Cx,
+        chosen: &Chosen,
+        environment: &EnvironmentName,
+        tab: EnvironmentTab,
+    ) -> Result<Self> {
+        let mut shell = self.in_project(cx, chosen, ProjectTab::Overview).await?;
+        let base = environment_path(&chosen.0.name, environment.as_str());
+        let words = shell.words();
+        shell.tabs = EnvironmentTab::ALL
+            .into_iter()
+            .map(|other| {
+                let (path, label, key) = other.link(words);
+                Link::part((format!("{base}{path}"), label, key), other == tab)
+            })
+            .collect();
+        shell = shell.crumb(&base, environment.as_str());
+        let title = format!("{environment} · {}", chosen.0.name);
+        if tab == EnvironmentTab::Overview {
+            return Ok(shell.title(title));
+        }
+        let (path, label, _) = tab.link(words);
+        Ok(shell.crumb(format!("{base}{path}"), label).title(format!("{label} · {title}")))
     }
 
     /// One level deeper in the breadcrumb.

@@ -58,7 +58,8 @@ pub(crate) fn condition(
     }
 }
 
-async fn view(cx: &Cx, row: naru_store::environment::Environment) -> Result<Environment> {
+/// An environment as people see it.
+pub(crate) async fn view(cx: &Cx, row: naru_store::environment::Environment) -> Result<Environment> {
     let (condition, detail, problem) = condition(&row, cx.store.now());
     let release = match row.serving {
         Some(serving) => cx.store.revision(&row.key, serving).await?.and_then(|revision| revision.release),
@@ -160,14 +161,19 @@ pub(crate) async fn list_revisions(
     InQuery(paging): InQuery<Paging>,
 ) -> Result<Json<Page<Revision>>> {
     let row = environment(&cx, &chosen, path.environment).await?;
+    Ok(Json(history(&cx, &row.key, &paging).await?))
+}
+
+/// A page of the revisions of an environment, newest first.
+pub(crate) async fn history(cx: &Cx, key: &EnvironmentKey, paging: &Paging) -> Result<Page<Revision>> {
     let before = paging.after_number::<RevisionNumber>();
-    let all = views(&cx, &row.key, cx.store.revisions(&row.key, HISTORY).await?).await?;
+    let all = views(cx, key, cx.store.revisions(key, HISTORY).await?).await?;
     let page = all
         .into_iter()
         .filter(|revision| before.is_none_or(|before| revision.number < before))
         .take(paging.probe() as usize)
         .collect();
-    Ok(Json(paging.page(page, |revision: &Revision| revision.number.to_string())))
+    Ok(paging.page(page, |revision: &Revision| revision.number.to_string()))
 }
 
 async fn views(
@@ -210,8 +216,8 @@ pub(crate) fn state(rollout: &Rollout) -> RolloutState {
 /// `{environment}` and `{revision}` in a path.
 #[derive(Deserialize)]
 pub(crate) struct OneRevision {
-    environment: EnvironmentName,
-    revision: RevisionNumber,
+    pub(crate) environment: EnvironmentName,
+    pub(crate) revision: RevisionNumber,
 }
 
 pub(crate) async fn revision(
@@ -245,9 +251,15 @@ pub(crate) async fn show_revision(
     InPath(path): InPath<OneRevision>,
 ) -> Result<Json<Revision>> {
     let number = path.revision;
-    let (key, row) = revision(&cx, &chosen, path).await?;
-    let view = views(&cx, &key, vec![row]).await?.pop();
-    view.map(Json).ok_or_else(|| no_revision(&key, number))
+    let (key, _) = revision(&cx, &chosen, path).await?;
+    Ok(Json(seen(&cx, &key, number).await?))
+}
+
+/// A revision as people see it.
+pub(crate) async fn seen(cx: &Cx, key: &EnvironmentKey, number: RevisionNumber) -> Result<Revision> {
+    let row = cx.store.revision(key, number).await?.ok_or_else(|| no_revision(key, number))?;
+    let view = views(cx, key, vec![row]).await?.pop();
+    view.ok_or_else(|| no_revision(key, number))
 }
 
 /// The other side of a comparison.
@@ -270,13 +282,24 @@ pub(crate) async fn diff_revision(
     InQuery(against): InQuery<Against>,
 ) -> Result<Json<Difference>> {
     let (key, to) = revision(&cx, &chosen, path).await?;
-    let from = match against.from {
-        Some(from) => Some(cx.store.revision(&key, from).await?.ok_or_else(|| no_revision(&key, from))?),
-        None if to.number.0 > 1 => cx.store.revision(&key, RevisionNumber(to.number.0 - 1)).await?,
+    Ok(Json(difference(&cx, &key, against.from, to.number).await?))
+}
+
+/// What a revision changed in the manifests since another, or since the one before.
+pub(crate) async fn difference(
+    cx: &Cx,
+    key: &EnvironmentKey,
+    from: Option<RevisionNumber>,
+    to: RevisionNumber,
+) -> Result<Difference> {
+    let to = cx.store.revision(key, to).await?.ok_or_else(|| no_revision(key, to))?;
+    let from = match from {
+        Some(from) => Some(cx.store.revision(key, from).await?.ok_or_else(|| no_revision(key, from))?),
+        None if to.number.0 > 1 => cx.store.revision(key, RevisionNumber(to.number.0 - 1)).await?,
         None => None,
     };
-    let diff = cx.behind.difference(&key, from.as_ref().map(|from| &from.commit), &to.commit).await?;
-    Ok(Json(Difference { from: from.map(|from| from.number), to: to.number, diff }))
+    let diff = cx.behind.difference(key, from.as_ref().map(|from| &from.commit), &to.commit).await?;
+    Ok(Difference { from: from.map(|from| from.number), to: to.number, diff })
 }
 
 /// Returns to a revision, with its configuration and secrets, as a new commit.
@@ -292,19 +315,32 @@ pub(crate) async fn rollback(
     Body(wish): Body<Rollback>,
 ) -> Result<(StatusCode, Json<Intent>)> {
     let row = environment(&cx, &chosen, path.environment).await?;
-    let to = match wish.revision {
+    Ok((StatusCode::ACCEPTED, Json(return_to(&cx, &row, wish.revision, &caller.login).await?)))
+}
+
+/// Records the wish to return to a revision, or to the one that served before.
+pub(crate) async fn return_to(
+    cx: &Cx,
+    row: &naru_store::environment::Environment,
+    revision: Option<RevisionNumber>,
+    login: &str,
+) -> Result<Intent> {
+    let to = match revision {
         Some(number) => number,
-        None => before(&cx, &row).await?.ok_or_else(|| nothing_before(&row.key))?,
+        None => before(cx, row).await?.ok_or_else(|| nothing_before(&row.key))?,
     };
     if cx.store.revision(&row.key, to).await?.is_none() {
         return Err(no_revision(&row.key, to));
     }
-    let id = cx.store.intend(&row.key, &IntentKind::Rollback { revision: to }, &caller.login).await?;
-    Ok((StatusCode::ACCEPTED, Json(recorded(&cx, &row.key, id).await?)))
+    let id = cx.store.intend(&row.key, &IntentKind::Rollback { revision: to }, login).await?;
+    recorded(cx, &row.key, id).await
 }
 
 /// The newest revision older than the current one that was live and is not known to be bad.
-async fn before(cx: &Cx, row: &naru_store::environment::Environment) -> Result<Option<RevisionNumber>> {
+pub(crate) async fn before(
+    cx: &Cx,
+    row: &naru_store::environment::Environment,
+) -> Result<Option<RevisionNumber>> {
     let Some(current) = row.serving.or(row.target) else { return Ok(None) };
     let current = origin(cx, &row.key, current).await?;
     let bad = cx.store.quarantined(&row.key).await?;
@@ -330,7 +366,7 @@ async fn origin(cx: &Cx, key: &EnvironmentKey, mut number: RevisionNumber) -> Re
     Ok(number)
 }
 
-fn nothing_before(key: &EnvironmentKey) -> Failure {
+pub(crate) fn nothing_before(key: &EnvironmentKey) -> Failure {
     let problem = Problem::new(
         "api.no-earlier-revision",
         format!("there is nothing to return to in `{}`", key.environment),

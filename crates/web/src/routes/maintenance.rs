@@ -57,10 +57,20 @@ pub(crate) async fn begin(
     InPath(path): InPath<InEnvironment>,
     Body(given): Body<MaintenanceChange>,
 ) -> Result<Json<Maintenance>> {
-    let told = told(given, cx.store.now())?;
     let environment = environment(&cx, &chosen, path.environment).await?;
-    cx.store.begin_maintenance(&environment.key, &told, &caller.login).await?;
+    announce(&cx, &environment.key, given, &caller.login).await?;
     Ok(Json(of(&cx, &environment.key).await?.unwrap_or_default()))
+}
+
+/// Checks and keeps what visitors shall be told.
+pub(crate) async fn announce(
+    cx: &Cx,
+    key: &EnvironmentKey,
+    given: MaintenanceChange,
+    login: &str,
+) -> Result<()> {
+    let told = told(given, cx.store.now())?;
+    Ok(cx.store.begin_maintenance(key, &told, login).await?)
 }
 
 /// Gives visitors the service again. Repeating it is harmless.

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use naru_model::api::{ReceiptKeys, SignedReceipt, VerifiedReceipt};
 use naru_model::receipt::{Envelope, PAYLOAD_TYPE, Receipt};
-use naru_model::{EnvironmentName, Problem, ProjectName, RevisionNumber};
+use naru_model::{EnvironmentKey, EnvironmentName, Problem, ProjectName, RevisionNumber};
 use naru_secret::verify;
 
 use crate::Cx;
@@ -25,15 +25,24 @@ pub(crate) async fn show(
     InPath(path): InPath<OneRevision>,
 ) -> Result<Json<SignedReceipt>> {
     let (key, row) = revision(&cx, &chosen, path).await?;
-    let Some(newest) = cx.store.receipts(&key, row.number).await?.into_iter().next() else {
+    newest(&cx, &key, row.number).await?.map(Json).ok_or_else(|| {
         let problem = Problem::new("api.missing", format!("revision {} has no receipt yet", row.number))
             .cause("a receipt is signed when the rollout has ended and the old replicas are gone")
             .hint("see how far it is:")
             .command(format!("naru status --project {} --environment {}", key.project, key.environment));
-        return Err(Failure::new(StatusCode::NOT_FOUND, problem));
-    };
-    let receipt = read(&cx, &newest.envelope)?.1;
-    Ok(Json(SignedReceipt { issued_at: newest.at, receipt, envelope: newest.envelope }))
+        Failure::new(StatusCode::NOT_FOUND, problem)
+    })
+}
+
+/// The newest receipt of the rollout to a revision, if there is one yet.
+pub(crate) async fn newest(
+    cx: &Cx,
+    key: &EnvironmentKey,
+    revision: RevisionNumber,
+) -> Result<Option<SignedReceipt>> {
+    let Some(newest) = cx.store.receipts(key, revision).await?.into_iter().next() else { return Ok(None) };
+    let receipt = read(cx, &newest.envelope)?.1;
+    Ok(Some(SignedReceipt { issued_at: newest.at, receipt, envelope: newest.envelope }))
 }
 
 /// The keys that receipts of this instance can be checked with, oldest first.

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use naru_model::api::{Deploy, Intent, Page, Release};
 use naru_model::{EnvironmentKey, EnvironmentName, Problem, ProjectName, ReleaseNumber};
 use naru_store::intent::IntentKind;
+use naru_store::project::Project;
 use serde::Deserialize;
 
 use crate::Cx;
@@ -16,7 +17,8 @@ use crate::paging::Paging;
 use crate::routes::intent::recorded;
 use crate::routes::{InEnvironment, no_environment};
 
-fn view(row: naru_store::release::Release) -> Release {
+/// A release as people see it.
+pub(crate) fn view(row: naru_store::release::Release) -> Release {
     Release {
         number: row.number,
         commit: row.commit,
@@ -48,10 +50,10 @@ pub(crate) async fn list(
 /// `{release}` in a path.
 #[derive(Deserialize)]
 pub(crate) struct OneRelease {
-    release: ReleaseNumber,
+    pub(crate) release: ReleaseNumber,
 }
 
-fn no_release(project: &ProjectName, number: ReleaseNumber) -> Failure {
+pub(crate) fn no_release(project: &ProjectName, number: ReleaseNumber) -> Failure {
     Failure::missing(
         format!("release {number} of project `{project}`"),
         &format!("naru release list --project {project}"),
@@ -84,8 +86,19 @@ pub(crate) async fn deploy(
     Body(wish): Body<Deploy>,
 ) -> Result<(StatusCode, Json<Intent>)> {
     let key = EnvironmentKey { project: project.name.clone(), environment: path.environment };
-    let row = cx.store.environment(&key).await?;
-    let release = if let Some(number) = wish.release {
+    Ok((StatusCode::ACCEPTED, Json(deliver(&cx, &project, &key, wish.release, &caller.login).await?)))
+}
+
+/// Records the wish to deliver a release, or the newest.
+pub(crate) async fn deliver(
+    cx: &Cx,
+    project: &Project,
+    key: &EnvironmentKey,
+    release: Option<ReleaseNumber>,
+    login: &str,
+) -> Result<Intent> {
+    let row = cx.store.environment(key).await?;
+    let release = if let Some(number) = release {
         let named = cx.store.release(&project.name, number).await?;
         named.ok_or_else(|| no_release(&project.name, number))?
     } else {
@@ -96,12 +109,12 @@ pub(crate) async fn deploy(
     if row.is_none() {
         // An environment comes to be with its first release, if that release knows it.
         if !release.definition.environments(&project.default_branch).contains_key(&key.environment) {
-            return Err(no_environment(&key));
+            return Err(no_environment(key));
         }
-        cx.store.ensure_environment(&key, None).await?;
+        cx.store.ensure_environment(key, None).await?;
     }
-    let id = cx.store.intend(&key, &IntentKind::Deploy { release: release.number }, &caller.login).await?;
-    Ok((StatusCode::ACCEPTED, Json(recorded(&cx, &key, id).await?)))
+    let id = cx.store.intend(key, &IntentKind::Deploy { release: release.number }, login).await?;
+    recorded(cx, key, id).await
 }
 
 fn nothing_to_deploy(project: &ProjectName) -> Failure {

@@ -20,7 +20,8 @@ use crate::routes::environment::{condition, state};
 use crate::routes::intent::recorded;
 use crate::routes::{InEnvironment, environment, no_environment};
 
-async fn view(cx: &Cx, row: &Environment) -> Result<Rollout> {
+/// The rollout to the wanted revision as people see it.
+pub(crate) async fn view(cx: &Cx, row: &Environment) -> Result<Rollout> {
     let wanted = row.target.ok_or_else(|| nothing_wanted(&row.key))?;
     let rollout = cx.store.rollout(&row.key, wanted).await?.ok_or_else(|| nothing_wanted(&row.key))?;
     let revision = cx.store.revision(&row.key, wanted).await?;
@@ -84,7 +85,8 @@ pub(crate) async fn promote_rollout(
     InPath(path): InPath<InEnvironment>,
 ) -> Result<(StatusCode, Json<Rollout>)> {
     let row = environment(&cx, &chosen, path.environment).await?;
-    decide(&cx, row, Decision::Promote { by: caller.login.clone() }).await
+    let rollout = decide(&cx, &row, Decision::Promote { by: caller.login.clone() }).await?;
+    Ok((StatusCode::ACCEPTED, Json(rollout)))
 }
 
 /// Gives the rollout under way up: what served before keeps all requests, and the new revision goes into quarantine.
@@ -99,10 +101,12 @@ pub(crate) async fn abort_rollout(
     InPath(path): InPath<InEnvironment>,
 ) -> Result<(StatusCode, Json<Rollout>)> {
     let row = environment(&cx, &chosen, path.environment).await?;
-    decide(&cx, row, Decision::Abort { by: caller.login.clone() }).await
+    let rollout = decide(&cx, &row, Decision::Abort { by: caller.login.clone() }).await?;
+    Ok((StatusCode::ACCEPTED, Json(rollout)))
 }
 
-async fn decide(cx: &Cx, row: Environment, decision: Decision) -> Result<(StatusCode, Json<Rollout>)> {
+/// Records what a person says about the rollout under way.
+pub(crate) async fn decide(cx: &Cx, row: &Environment, decision: Decision) -> Result<Rollout> {
     let wanted = row.target.filter(|target| row.serving != Some(*target));
     let under_way = match wanted {
         Some(wanted) => cx.store.decide(&row.key, wanted, &decision).await?,
@@ -111,7 +115,7 @@ async fn decide(cx: &Cx, row: Environment, decision: Decision) -> Result<(Status
     if !under_way {
         return Err(no_rollout(&row.key));
     }
-    Ok((StatusCode::ACCEPTED, Json(view(cx, &row).await?)))
+    view(cx, row).await
 }
 
 fn no_rollout(key: &EnvironmentKey) -> Failure {
@@ -140,29 +144,41 @@ pub(crate) async fn promote(
     InPath(path): InPath<InEnvironment>,
     Body(wish): Body<Promote>,
 ) -> Result<(StatusCode, Json<Intent>)> {
+    let key = EnvironmentKey { project: chosen.0.name.clone(), environment: path.environment };
+    Ok((StatusCode::ACCEPTED, Json(carry_over(&cx, &asking, &chosen, &key, wish, &caller.login).await?)))
+}
+
+/// Records the wish to deliver in one environment what serves in another.
+pub(crate) async fn carry_over(
+    cx: &Cx,
+    asking: &Asking,
+    chosen: &Chosen,
+    key: &EnvironmentKey,
+    wish: Promote,
+    login: &str,
+) -> Result<Intent> {
     let project = &chosen.0;
-    let key = EnvironmentKey { project: project.name.clone(), environment: path.environment };
     let source = EnvironmentKey { project: project.name.clone(), environment: wish.from.clone() };
-    asking.require(&cx, Permission::Read, &Resource::Environment(source)).await?;
-    let from = environment(&cx, &chosen, wish.from).await?;
-    let release = release_of(&cx, &from).await?;
+    asking.require(cx, Permission::Read, &Resource::Environment(source)).await?;
+    let from = environment(cx, chosen, wish.from).await?;
+    let release = release_of(cx, &from).await?;
     if !wish.force {
-        for place in [&from.key, &key] {
+        for place in [&from.key, key] {
             let quarantined = cx.store.quarantined(place).await?;
             if let Some(bad) = quarantined.iter().find(|bad| bad.release == Some(release)) {
-                return Err(in_quarantine(place, &key, &from.key.environment, release, bad));
+                return Err(in_quarantine(place, key, &from.key.environment, release, bad));
             }
         }
     }
-    if cx.store.environment(&key).await?.is_none() {
-        let row = cx.store.release(&project.name, release).await?.ok_or_else(|| no_environment(&key))?;
+    if cx.store.environment(key).await?.is_none() {
+        let row = cx.store.release(&project.name, release).await?.ok_or_else(|| no_environment(key))?;
         if !row.definition.environments(&project.default_branch).contains_key(&key.environment) {
-            return Err(no_environment(&key));
+            return Err(no_environment(key));
         }
-        cx.store.ensure_environment(&key, None).await?;
+        cx.store.ensure_environment(key, None).await?;
     }
-    let id = cx.store.intend(&key, &IntentKind::Deploy { release }, &caller.login).await?;
-    Ok((StatusCode::ACCEPTED, Json(recorded(&cx, &key, id).await?)))
+    let id = cx.store.intend(key, &IntentKind::Deploy { release }, login).await?;
+    recorded(cx, key, id).await
 }
 
 /// The release that has all the requests of an environment.

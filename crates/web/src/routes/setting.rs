@@ -27,7 +27,7 @@ const MOST_VARIABLES: usize = 500;
 const SEAL_ATTEMPTS: usize = 5;
 
 /// The environment, which is made when it is `production` and does not exist yet.
-async fn settled(cx: &Cx, project: &Project, name: EnvironmentName) -> Result<EnvironmentKey> {
+pub(crate) async fn settled(cx: &Cx, project: &Project, name: EnvironmentName) -> Result<EnvironmentKey> {
     let key = EnvironmentKey { project: project.name.clone(), environment: name };
     if key.environment.as_str() == FIRST && cx.store.environment(&key).await?.is_none() {
         cx.store.ensure_environment(&key, Some(&project.default_branch)).await?;
@@ -63,14 +63,25 @@ pub(crate) async fn change_configuration(
     Chosen(project): Chosen,
     Caller(caller): Caller,
     InPath(path): InPath<InEnvironment>,
-    Body(change): Body<ConfigurationChange>,
+    Body(wish): Body<ConfigurationChange>,
 ) -> Result<Json<ConfigurationChanged>> {
+    Ok(Json(change(&cx, &project, path.environment, wish, &caller.login).await?))
+}
+
+/// Records a new configuration version, all changes at once.
+pub(crate) async fn change(
+    cx: &Cx,
+    project: &Project,
+    environment: EnvironmentName,
+    change: ConfigurationChange,
+    login: &str,
+) -> Result<ConfigurationChanged> {
     check_change(&change)?;
-    let key = settled(&cx, &project, path.environment).await?;
+    let key = settled(cx, project, environment).await?;
     let set = change.set.into_iter().map(|(name, value)| (name, Some(value)));
     let changes = change.unset.into_iter().map(|name| (name, None)).chain(set).collect();
-    let (version, intent) = cx.store.change_configuration(&key, &changes, &caller.login).await?;
-    Ok(Json(ConfigurationChanged { version, intent }))
+    let (version, intent) = cx.store.change_configuration(&key, &changes, login).await?;
+    Ok(ConfigurationChanged { version, intent })
 }
 
 fn check_change(change: &ConfigurationChange) -> Result<()> {
@@ -203,7 +214,8 @@ pub(crate) async fn unset_pipeline_secret(
     Ok(Json(SecretChanged { version: None, intent }))
 }
 
-async fn listed(cx: &Cx, scope: &SecretScope) -> Result<Json<Page<Secret>>> {
+/// The names and versions of the secrets of a scope.
+pub(crate) async fn listed(cx: &Cx, scope: &SecretScope) -> Result<Json<Page<Secret>>> {
     let rows = cx.store.secrets(scope).await?;
     let items = rows
         .into_iter()
@@ -212,7 +224,8 @@ async fn listed(cx: &Cx, scope: &SecretScope) -> Result<Json<Page<Secret>>> {
     Ok(Json(Page { items, next: None }))
 }
 
-async fn set(
+/// Seals and stores a new version of a secret.
+pub(crate) async fn set(
     cx: &Cx,
     scope: &SecretScope,
     name: &SecretName,

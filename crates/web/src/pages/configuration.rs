@@ -1,0 +1,263 @@
+//! The variables and secrets of an environment. Secrets go in and never come out; every change is a new revision of the
+//! same release.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use naru_model::api::{ConfigurationChange, Secret, SecretValue};
+use naru_model::job::SecretScope;
+use naru_model::{ConfigurationVersion, ProjectName, SecretName, VariableName};
+use serde::Deserialize;
+
+use crate::Cx;
+use crate::access::{Caller, Chosen};
+use crate::border::InPath;
+use crate::failure::{Failure, Result};
+use crate::routes::{InEnvironment, setting};
+
+use super::environment::may_deploy;
+use super::language::words;
+use super::shell::{EnvironmentTab, Shell, environment_path};
+
+words! {
+    variables: "Variables", "변수";
+    version(number): "configuration version {number}", "설정값 버전 {number}";
+    effect: "Every change makes a new revision of the same release: new replicas start with it, and nothing is dropped.",
+        "바꿀 때마다 같은 릴리스의 새 리비전이 생겨요. 새 복제본이 새 값으로 시작하고 요청은 끊기지 않아요.";
+    name: "Name", "이름";
+    value: "Value", "값";
+    save: "Save", "저장";
+    remove: "Remove", "삭제";
+    set_variable: "Set a variable", "변수 넣기";
+    name_rule: "Letters, digits and _, not starting with a digit", "영문, 숫자, _ 를 쓰고 숫자로 시작하지 않아요";
+    paste: "Or paste a .env file", "또는 .env 파일 붙여 넣기";
+    paste_rule: "One NAME=value a line; lines that start with # are left out. What is not named stays as it is.",
+        "한 줄에 NAME=value 하나씩 적어요. #로 시작하는 줄은 건너뛰고, 적지 않은 변수는 그대로 둬요.";
+    no_variables: "No variable is set.", "넣은 변수가 없어요.";
+    secrets: "Secrets", "시크릿";
+    secrets_what: "Values are sealed when they are saved, and nobody can read them here again.",
+        "값은 저장할 때 봉인되어 여기서 다시 볼 수 없어요.";
+    secret_version: "Version", "버전";
+    by: "By", "누가";
+    at: "When", "시각";
+    set_secret: "Set a secret", "시크릿 넣기";
+    secret_rule: "An existing name gets a new version", "이미 있는 이름이면 새 버전이 돼요";
+    no_secrets: "No secret is set.", "넣은 시크릿이 없어요.";
+    line(number, text): "Line {number}: {text}", "{number}번째 줄: {text}";
+    line_shape: "expected NAME=value", "NAME=value 형식이어야 해요";
+}
+
+#[derive(Template)]
+#[template(path = "configuration.html")]
+struct ConfigurationPage<'a> {
+    shell: &'a Shell,
+    w: Words,
+    base: String,
+    version: ConfigurationVersion,
+    variables: BTreeMap<VariableName, String>,
+    secrets: Vec<Secret>,
+    may_deploy: bool,
+    typed: Typed,
+    wrong: Option<String>,
+}
+
+/// What a form sent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Typed {
+    name: String,
+    value: String,
+    text: String,
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(cx): State<Cx>,
+    shell: Shell,
+    chosen: Chosen,
+    InPath(path): InPath<InEnvironment>,
+) -> Result<Response> {
+    page(&cx, shell, &chosen, &path, Typed::default(), None).await
+}
+
+async fn page(
+    cx: &Cx,
+    shell: Shell,
+    chosen: &Chosen,
+    path: &InEnvironment,
+    typed: Typed,
+    wrong: Option<(StatusCode, String)>,
+) -> Result<Response> {
+    let key = setting::settled(cx, &chosen.0, path.environment.clone()).await?;
+    let shell = shell.in_environment(cx, chosen, &path.environment, EnvironmentTab::Configuration).await?;
+    let found = cx.store.configuration(&key).await?;
+    let page = ConfigurationPage {
+        shell: &shell,
+        w: Words(shell.language),
+        base: environment_path(&key.project, key.environment.as_str()),
+        version: found.version,
+        variables: found.variables,
+        secrets: setting::listed(cx, &SecretScope::Environment(key.clone())).await?.0.items,
+        may_deploy: may_deploy(cx, &shell, &key).await,
+        typed,
+        wrong: wrong.as_ref().map(|(_, text)| text.clone()),
+    };
+    Ok(match wrong {
+        Some((status, _)) => shell.refused(status, "api.bad-configuration", &page),
+        None => shell.page(&page),
+    })
+}
+
+/// Sets one variable, or all that a pasted file names.
+pub(crate) async fn set(
+    State(cx): State<Cx>,
+    shell: Shell,
+    chosen: Chosen,
+    Caller(caller): Caller,
+    InPath(path): InPath<InEnvironment>,
+    Form(typed): Form<Typed>,
+) -> Result<Response> {
+    let w = Words(shell.language);
+    let read = if typed.text.trim().is_empty() { one(&typed) } else { pasted(w, &typed.text) };
+    let set = match read {
+        Ok(set) => set,
+        Err(wrong) => {
+            let wrong = Some((StatusCode::BAD_REQUEST, wrong));
+            return page(&cx, shell, &chosen, &path, typed, wrong).await;
+        }
+    };
+    let change = ConfigurationChange { set, unset: Vec::new() };
+    match setting::change(&cx, &chosen.0, path.environment.clone(), change, &caller.login).await {
+        Ok(_) => Ok(back(&chosen.0.name, &path)),
+        Err(failure) => again(&cx, shell, &chosen, &path, typed, failure).await,
+    }
+}
+
+/// The form again for what a person can mend; anything else is the page of the failure.
+async fn again(
+    cx: &Cx,
+    shell: Shell,
+    chosen: &Chosen,
+    path: &InEnvironment,
+    typed: Typed,
+    failure: Failure,
+) -> Result<Response> {
+    if failure.status != StatusCode::BAD_REQUEST {
+        return Err(failure);
+    }
+    let why = failure.problem.cause.first().unwrap_or(&failure.problem.summary).clone();
+    page(cx, shell, chosen, path, typed, Some((failure.status, why))).await
+}
+
+fn one(typed: &Typed) -> Result<BTreeMap<VariableName, String>, String> {
+    let name = typed.name.trim().parse::<VariableName>().map_err(|error| error.to_string())?;
+    Ok([(name, typed.value.replace("\r\n", "\n"))].into())
+}
+
+/// The variables of a `.env` file. Quotes around a whole value are taken away, nothing is expanded.
+fn pasted(w: Words, text: &str) -> Result<BTreeMap<VariableName, String>, String> {
+    let mut set = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let pair = line.strip_prefix("export ").unwrap_or(line);
+        let (name, value) = pair.split_once('=').ok_or_else(|| w.line(number, w.line_shape()))?;
+        let name = name.trim().parse::<VariableName>().map_err(|error| w.line(number, error))?;
+        set.insert(name, unquoted(value.trim()).to_owned());
+    }
+    Ok(set)
+}
+
+fn unquoted(value: &str) -> &str {
+    let quoted = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    quoted('"').or_else(|| quoted('\'')).unwrap_or(value)
+}
+
+/// A form that names one thing.
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    name: VariableName,
+}
+
+/// Unsets a variable.
+pub(crate) async fn unset(
+    State(cx): State<Cx>,
+    chosen: Chosen,
+    Caller(caller): Caller,
+    InPath(path): InPath<InEnvironment>,
+    Form(named): Form<Named>,
+) -> Result<Response> {
+    let change = ConfigurationChange { set: BTreeMap::new(), unset: vec![named.name] };
+    setting::change(&cx, &chosen.0, path.environment.clone(), change, &caller.login).await?;
+    Ok(back(&chosen.0.name, &path))
+}
+
+/// Seals a secret. Its value is never sent back, also when it is refused.
+pub(crate) async fn set_secret(
+    State(cx): State<Cx>,
+    shell: Shell,
+    chosen: Chosen,
+    Caller(caller): Caller,
+    InPath(path): InPath<InEnvironment>,
+    Form(typed): Form<Typed>,
+) -> Result<Response> {
+    let key = setting::settled(&cx, &chosen.0, path.environment.clone()).await?;
+    let kept = Typed::default();
+    let name = match typed.name.trim().parse::<SecretName>() {
+        Ok(name) => name,
+        Err(error) => {
+            let wrong = Some((StatusCode::BAD_REQUEST, error.to_string()));
+            return page(&cx, shell, &chosen, &path, kept, wrong).await;
+        }
+    };
+    let value = SecretValue { value: typed.value.replace("\r\n", "\n") };
+    match setting::set(&cx, &SecretScope::Environment(key), &name, value, &caller).await {
+        Ok(_) => Ok(back(&chosen.0.name, &path)),
+        Err(failure) => again(&cx, shell, &chosen, &path, kept, failure).await,
+    }
+}
+
+/// A form that names a secret.
+#[derive(Deserialize)]
+pub(crate) struct NamedSecret {
+    name: SecretName,
+}
+
+/// Unsets a secret.
+pub(crate) async fn unset_secret(
+    State(cx): State<Cx>,
+    chosen: Chosen,
+    Caller(caller): Caller,
+    InPath(path): InPath<InEnvironment>,
+    Form(named): Form<NamedSecret>,
+) -> Result<Response> {
+    let key = setting::settled(&cx, &chosen.0, path.environment.clone()).await?;
+    cx.store.unset_secret(&SecretScope::Environment(key), &named.name, false, &caller.login).await?;
+    Ok(back(&chosen.0.name, &path))
+}
+
+fn back(project: &ProjectName, path: &InEnvironment) -> Response {
+    let base = environment_path(project, path.environment.as_str());
+    Redirect::to(&format!("{base}/configuration")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::language::Language;
+    use super::*;
+
+    #[test]
+    fn a_pasted_file_is_read_line_by_line() {
+        let w = Words(Language::English);
+        let read = pasted(w, "# colours\nA=1\r\nexport B=\"two = 2\"\n\nC='x'\nD=\n").unwrap();
+        let pairs: Vec<String> = read.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(pairs, ["A=1", "B=two = 2", "C=x", "D="]);
+        assert_eq!(pasted(w, "A=1\nhello").unwrap_err(), "Line 2: expected NAME=value");
+        assert!(pasted(w, "1A=1").unwrap_err().starts_with("Line 1: "));
+    }
+}

@@ -1,0 +1,157 @@
+//! A project's settings: what it is, the secrets of its pipeline, and its end.
+
+use askama::Template;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use naru_model::api::{Secret, SecretValue};
+use naru_model::job::SecretScope;
+use naru_model::{ProjectName, SecretName};
+use serde::Deserialize;
+
+use crate::Cx;
+use crate::access::{Caller, Chosen};
+use crate::failure::Result;
+use crate::routes::setting;
+
+use super::language::words;
+use super::shell::{ProjectTab, Shell};
+
+words! {
+    about: "About", "정보";
+    branch: "Default branch", "기본 브랜치";
+    source: "Source repository", "소스 저장소";
+    deploy: "Deploy repository", "배포 저장소";
+    created: "Created", "생성";
+    secrets: "Secrets of the pipeline", "파이프라인 시크릿";
+    secrets_what: "Steps of the pipeline can ask for them by name. They are masked in logs and never shown again.",
+        "파이프라인 스텝에서 이름으로 쓸 수 있어요. 로그에서는 가려지고 다시 보여 주지 않아요.";
+    none: "No secret is set.", "넣은 시크릿이 없어요.";
+    name: "Name", "이름";
+    version: "Version", "버전";
+    by: "By", "누가";
+    at: "When", "시각";
+    remove: "Remove", "삭제";
+    set_secret: "Set a secret", "시크릿 넣기";
+    value: "Value", "값";
+    save: "Save", "저장";
+    end: "Delete the project", "프로젝트 삭제";
+    end_what: "Its services stop, then its repositories, images, runs, volumes, configuration and secrets are deleted. This cannot be undone.",
+        "서비스가 멈추고 저장소, 이미지, 런, 볼륨, 설정값, 시크릿이 모두 지워져요. 되돌릴 수 없어요.";
+    confirm(name): "Type {name} to confirm", "확인을 위해 {name}을(를) 적어 주세요";
+    not_confirmed(name): "The name is {name}; nothing was deleted.", "이름은 {name}이에요. 아무것도 지우지 않았어요.";
+    end_now: "Delete for good", "완전히 삭제";
+}
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct SettingsPage<'a> {
+    shell: &'a Shell,
+    w: Words,
+    chosen: &'a Chosen,
+    base: String,
+    base_url: &'a str,
+    secrets: Vec<Secret>,
+    secret_wrong: Option<String>,
+    delete_wrong: Option<String>,
+}
+
+/// The page.
+pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, chosen: Chosen) -> Result<Response> {
+    page(&cx, shell, &chosen, None, None).await
+}
+
+async fn page(
+    cx: &Cx,
+    shell: Shell,
+    chosen: &Chosen,
+    secret_wrong: Option<String>,
+    delete_wrong: Option<String>,
+) -> Result<Response> {
+    let shell = shell.in_project(cx, chosen, ProjectTab::Settings).await?;
+    let name = &chosen.0.name;
+    let is_refused = secret_wrong.is_some() || delete_wrong.is_some();
+    let code = if delete_wrong.is_some() { "api.not-confirmed" } else { "api.bad-secret" };
+    let page = SettingsPage {
+        shell: &shell,
+        w: Words(shell.language),
+        chosen,
+        base: format!("/projects/{name}/settings"),
+        base_url: &cx.address.base_url,
+        secrets: setting::listed(cx, &SecretScope::Pipeline(name.clone())).await?.0.items,
+        secret_wrong,
+        delete_wrong,
+    };
+    Ok(if is_refused { shell.refused(StatusCode::BAD_REQUEST, code, &page) } else { shell.page(&page) })
+}
+
+/// What a form sent.
+#[derive(Deserialize)]
+pub(crate) struct Typed {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    value: String,
+}
+
+/// Seals a secret of the pipeline.
+pub(crate) async fn set_secret(
+    State(cx): State<Cx>,
+    shell: Shell,
+    chosen: Chosen,
+    Caller(caller): Caller,
+    Form(typed): Form<Typed>,
+) -> Result<Response> {
+    let name = match typed.name.trim().parse::<SecretName>() {
+        Ok(name) => name,
+        Err(error) => return page(&cx, shell, &chosen, Some(error.to_string()), None).await,
+    };
+    let value = SecretValue { value: typed.value.replace("\r\n", "\n") };
+    let scope = SecretScope::Pipeline(chosen.0.name.clone());
+    match setting::set(&cx, &scope, &name, value, &caller).await {
+        Ok(_) => Ok(back(&chosen.0.name)),
+        Err(failure) if failure.status == StatusCode::BAD_REQUEST => {
+            let why = failure.problem.cause.first().unwrap_or(&failure.problem.summary).clone();
+            page(&cx, shell, &chosen, Some(why), None).await
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A form that names a secret.
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    name: SecretName,
+}
+
+/// Unsets a secret of the pipeline.
+pub(crate) async fn unset_secret(
+    State(cx): State<Cx>,
+    chosen: Chosen,
+    Caller(caller): Caller,
+    Form(named): Form<Named>,
+) -> Result<Response> {
+    let scope = SecretScope::Pipeline(chosen.0.name.clone());
+    cx.store.unset_secret(&scope, &named.name, true, &caller.login).await?;
+    Ok(back(&chosen.0.name))
+}
+
+/// Takes the project down, when its name was typed once more.
+pub(crate) async fn delete(
+    State(cx): State<Cx>,
+    shell: Shell,
+    chosen: Chosen,
+    Form(typed): Form<Typed>,
+) -> Result<Response> {
+    let name = chosen.0.name.clone();
+    if typed.name.trim() != name.as_str() {
+        let wrong = Words(shell.language).not_confirmed(&name);
+        return page(&cx, shell, &chosen, None, Some(wrong)).await;
+    }
+    cx.store.delete_project(&name).await?;
+    Ok(Redirect::to("/projects").into_response())
+}
+
+fn back(project: &ProjectName) -> Response {
+    Redirect::to(&format!("/projects/{project}/settings")).into_response()
+}

@@ -4,11 +4,14 @@
 //! One file per page, its markup in `templates/`. To add one: a file with `words!`, a template and a handler that takes
 //! a [`shell::Shell`]; a row in [`table`].
 
+mod account;
+mod activity;
 mod ansi;
 mod answer;
 mod assets;
 mod configuration;
 mod crossing;
+mod edge;
 mod environment;
 mod graph;
 mod home;
@@ -68,8 +71,8 @@ fn post<H: Handler<T, Cx>, T: 'static>(access: Access, path: &'static str, handl
 
 #[rustfmt::skip] // one row, one line
 fn table() -> Vec<Row> {
-    use Access::{Instance, Open, Project};
-    use Permission::{Administer, Deploy, OwnTokens, Read, Run};
+    use Access::{Environment, Instance, Open, Project};
+    use Permission::{Administer, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance};
     vec![
         get(Open, "/assets/{name}", assets::show),
         get(Open, "/login", login::form),
@@ -80,6 +83,11 @@ fn table() -> Vec<Row> {
         post(Open, "/preferences", preference::choose),
         get(Instance(OwnTokens), "/", home::show),
         get(Instance(OwnTokens), "/projects", projects::show),
+        get(Instance(ReadInstance), "/edge", edge::show),
+        get(Instance(UseInstance), "/activity", activity::show),
+        get(Instance(OwnTokens), "/account", account::show),
+        post(Instance(OwnTokens), "/account/tokens", account::make).audited("token.create"),
+        post(Instance(OwnTokens), "/account/tokens/revoke", account::revoke).audited("token.revoke"),
         get(Project(Read), "/projects/{project}", project::show),
         get(Project(Read), "/projects/{project}/runs", runs::show),
         get(Project(Read), "/projects/{project}/runs/{run}", run::show),
@@ -95,24 +103,24 @@ fn table() -> Vec<Row> {
         get(Project(Administer), "/projects/{project}/settings", settings::show),
         post(Project(Administer), "/projects/{project}/settings/secrets", settings::set_secret).audited("secret.set"),
         post(Project(Administer), "/projects/{project}/settings/secrets/unset", settings::unset_secret).audited("secret.unset"),
-        post(Project(Administer), "/projects/{project}/settings/delete", settings::delete).audited("project.delete"),
-        get(Project(Read), "/projects/{project}/environments/{environment}", environment::show),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/deploy", environment::deploy).audited("environment.deploy"),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/promote", releases::promote).audited("environment.promote"),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/rollout/promote", environment::promote).audited("rollout.promote"),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/rollout/abort", environment::abort).audited("rollout.abort"),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/maintenance/begin", environment::begin_maintenance).audited("maintenance.begin"),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/maintenance/end", environment::end_maintenance).audited("maintenance.end"),
-        get(Project(Read), "/projects/{project}/environments/{environment}/revisions", revisions::show),
-        get(Project(Read), "/projects/{project}/environments/{environment}/revisions/{revision}", revision::show),
-        get(Project(Read), "/projects/{project}/environments/{environment}/compare", revision::compare),
-        get(Project(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::confirm),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::roll_back).audited("environment.rollback"),
-        get(Project(Read), "/projects/{project}/environments/{environment}/configuration", configuration::show),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/configuration", configuration::set).audited("configuration.change"),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/configuration/unset", configuration::unset).audited("configuration.change"),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/secrets", configuration::set_secret).audited("secret.set"),
-        post(Project(Deploy), "/projects/{project}/environments/{environment}/secrets/unset", configuration::unset_secret).audited("secret.unset"),
+        post(Project(Delete), "/projects/{project}/settings/delete", settings::delete).audited("project.delete"),
+        get(Environment(Read), "/projects/{project}/environments/{environment}", environment::show),
+        post(Environment(Deploy), "/projects/{project}/environments/{environment}/deploy", environment::deploy).audited("environment.deploy"),
+        post(Environment(Deploy), "/projects/{project}/environments/{environment}/promote", releases::promote).audited("environment.promote"),
+        post(Environment(Deploy), "/projects/{project}/environments/{environment}/rollout/promote", environment::promote).audited("rollout.promote"),
+        post(Environment(Deploy), "/projects/{project}/environments/{environment}/rollout/abort", environment::abort).audited("rollout.abort"),
+        post(Environment(Deploy), "/projects/{project}/environments/{environment}/maintenance/begin", environment::begin_maintenance).audited("maintenance.begin"),
+        post(Environment(Deploy), "/projects/{project}/environments/{environment}/maintenance/end", environment::end_maintenance).audited("maintenance.end"),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/revisions", revisions::show),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/revisions/{revision}", revision::show),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/compare", revision::compare),
+        get(Environment(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::confirm),
+        post(Environment(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::roll_back).audited("environment.rollback"),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/configuration", configuration::show),
+        post(Environment(Configure), "/projects/{project}/environments/{environment}/configuration", configuration::set).audited("configuration.change"),
+        post(Environment(Configure), "/projects/{project}/environments/{environment}/configuration/unset", configuration::unset).audited("configuration.change"),
+        post(Environment(Configure), "/projects/{project}/environments/{environment}/secrets", configuration::set_secret).audited("secret.set"),
+        post(Environment(Configure), "/projects/{project}/environments/{environment}/secrets/unset", configuration::unset_secret).audited("secret.unset"),
     ]
 }
 

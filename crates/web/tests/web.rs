@@ -10,6 +10,8 @@ mod document;
 mod maintenance;
 #[path = "web/page.rs"]
 mod page;
+#[path = "web/page_admin.rs"]
+mod page_admin;
 #[path = "web/page_environment.rs"]
 mod page_environment;
 #[path = "web/page_frame.rs"]

@@ -8,6 +8,7 @@ use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use naru_model::api::{ConfigurationChange, Secret, SecretValue};
+use naru_model::authorise::{Permission, Resource};
 use naru_model::job::SecretScope;
 use naru_model::{ConfigurationVersion, ProjectName, SecretName, VariableName};
 use serde::Deserialize;
@@ -18,7 +19,6 @@ use crate::border::InPath;
 use crate::failure::{Failure, Result};
 use crate::routes::{InEnvironment, setting};
 
-use super::environment::may_deploy;
 use super::language::words;
 use super::shell::{EnvironmentTab, Shell, environment_path};
 
@@ -59,7 +59,7 @@ struct ConfigurationPage<'a> {
     version: ConfigurationVersion,
     variables: BTreeMap<VariableName, String>,
     secrets: Vec<Secret>,
-    may_deploy: bool,
+    may_configure: bool,
     typed: Typed,
     wrong: Option<String>,
 }
@@ -101,7 +101,7 @@ async fn page(
         version: found.version,
         variables: found.variables,
         secrets: setting::listed(cx, &SecretScope::Environment(key.clone())).await?.0.items,
-        may_deploy: may_deploy(cx, &shell, &key).await,
+        may_configure: shell.may(cx, Permission::Configure, &Resource::Environment(key.clone())).await,
         typed,
         wrong: wrong.as_ref().map(|(_, text)| text.clone()),
     };

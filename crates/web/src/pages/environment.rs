@@ -149,7 +149,7 @@ pub(crate) async fn show(
 
 /// Whether who is asking may deploy here.
 pub(super) async fn may_deploy(cx: &Cx, shell: &Shell, key: &EnvironmentKey) -> bool {
-    shell.may(cx, Permission::Deploy, &Resource::Project(key.project.clone())).await
+    shell.may(cx, Permission::Deploy, &Resource::Environment(key.clone())).await
 }
 
 fn back(project: &ProjectName, environment: &EnvironmentName) -> Response {

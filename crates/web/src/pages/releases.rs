@@ -8,7 +8,7 @@ use naru_model::{EnvironmentKey, EnvironmentName, ProjectName};
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::{Caller, Chosen};
+use crate::access::{Asking, Caller, Chosen};
 use crate::border::{InPath, InQuery};
 use crate::failure::Result;
 use crate::paging::Paging;
@@ -74,6 +74,7 @@ fn places<'a>(release: &Release, environments: &'a [Environment]) -> Vec<&'a Env
 pub(crate) async fn list(
     State(cx): State<Cx>,
     shell: Shell,
+    asking: Asking,
     chosen: Chosen,
     InQuery(paging): InQuery<Paging>,
 ) -> Result<Response> {
@@ -85,7 +86,7 @@ pub(crate) async fn list(
         w: Words(shell.language),
         project,
         releases: paging.page(rows.into_iter().map(view).collect(), |it: &Release| it.number.to_string()),
-        environments: environment::all(&cx, project).await?,
+        environments: environment::all(&cx, &asking, project).await?,
         is_first: paging.after.is_none(),
     };
     Ok(shell.page(&page))
@@ -95,6 +96,7 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(cx): State<Cx>,
     shell: Shell,
+    asking: Asking,
     chosen: Chosen,
     InPath(path): InPath<OneRelease>,
 ) -> Result<Response> {
@@ -106,7 +108,7 @@ pub(crate) async fn show(
     let shell = shell
         .crumb(format!("/projects/{project}/releases/{}", release.number), release.number.to_string())
         .title(format!("{} · {project}", w.release_number(release.number)));
-    let environments = environment::all(&cx, project).await?;
+    let environments = environment::all(&cx, &asking, project).await?;
     let mut places = Vec::new();
     for environment in &environments {
         let key = EnvironmentKey { project: project.clone(), environment: environment.name.clone() };
@@ -127,6 +129,7 @@ pub(crate) struct From {
 /// Delivers what serves in another environment.
 pub(crate) async fn promote(
     State(cx): State<Cx>,
+    asking: Asking,
     chosen: Chosen,
     Caller(caller): Caller,
     InPath(path): InPath<InEnvironment>,
@@ -134,6 +137,6 @@ pub(crate) async fn promote(
 ) -> Result<Response> {
     let key = EnvironmentKey { project: chosen.0.name.clone(), environment: path.environment };
     let wish = Promote { from: wish.from, force: false };
-    rollout::carry_over(&cx, &chosen, &key, wish, &caller.login).await?;
+    rollout::carry_over(&cx, &asking, &chosen, &key, wish, &caller.login).await?;
     Ok(Redirect::to(&environment_path(&key.project, key.environment.as_str())).into_response())
 }

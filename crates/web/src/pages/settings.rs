@@ -5,6 +5,7 @@ use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use naru_model::api::{Secret, SecretValue};
+use naru_model::authorise::{Permission, Resource};
 use naru_model::job::SecretScope;
 use naru_model::{ProjectName, SecretName};
 use serde::Deserialize;
@@ -54,6 +55,7 @@ struct SettingsPage<'a> {
     secrets: Vec<Secret>,
     secret_wrong: Option<String>,
     delete_wrong: Option<String>,
+    may_delete: bool,
 }
 
 /// The page.
@@ -81,6 +83,7 @@ async fn page(
         secrets: setting::listed(cx, &SecretScope::Pipeline(name.clone())).await?.0.items,
         secret_wrong,
         delete_wrong,
+        may_delete: shell.may(cx, Permission::Delete, &Resource::Project(name.clone())).await,
     };
     Ok(if is_refused { shell.refused(StatusCode::BAD_REQUEST, code, &page) } else { shell.page(&page) })
 }

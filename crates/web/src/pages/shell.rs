@@ -31,6 +31,9 @@ words! {
     rail: "Main", "주 메뉴";
     home: "Home", "홈";
     projects: "Projects", "프로젝트";
+    edge: "Edge", "에지";
+    activity: "Activity", "활동";
+    account: "Account", "계정";
     environments: "Environments", "환경";
     search: "Find a project", "프로젝트 찾기";
     you_are_here: "Where you are", "현재 위치";
@@ -64,16 +67,22 @@ words! {
 pub(crate) enum Section {
     Home,
     Projects,
+    Edge,
+    Activity,
+    Account,
 }
 
 impl Section {
-    const ALL: [Self; 2] = [Self::Home, Self::Projects];
+    const ALL: [Self; 5] = [Self::Home, Self::Projects, Self::Edge, Self::Activity, Self::Account];
 
     /// Its address, its name, and the key that leads there after `g`.
     fn link(self, words: Words) -> (&'static str, &'static str, char) {
         match self {
             Self::Home => ("/", words.home(), 'h'),
             Self::Projects => ("/projects", words.projects(), 'p'),
+            Self::Edge => ("/edge", words.edge(), 'd'),
+            Self::Activity => ("/activity", words.activity(), 'a'),
+            Self::Account => ("/account", words.account(), 'i'),
         }
     }
 }

@@ -101,9 +101,14 @@ pub(crate) async fn list_tokens(
     Caller(caller): Caller,
     InQuery(paging): InQuery<Paging>,
 ) -> Result<Json<Page<Token>>> {
-    let rows = cx.identity.tokens(&caller.login, paging.after.as_deref(), paging.probe()).await?;
+    Ok(Json(tokens(&cx, &caller.login, &paging).await?))
+}
+
+/// A page of somebody's tokens, newest first.
+pub(crate) async fn tokens(cx: &Cx, login: &str, paging: &Paging) -> Result<Page<Token>> {
+    let rows = cx.identity.tokens(login, paging.after.as_deref(), paging.probe()).await?;
     let tokens = rows.into_iter().map(token).collect();
-    Ok(Json(paging.page(tokens, |token: &Token| token.id.clone())))
+    Ok(paging.page(tokens, |token: &Token| token.id.clone()))
 }
 
 fn token(row: TokenRow) -> Token {

@@ -35,8 +35,12 @@ fn failure(problem: Problem) -> Failure {
 #[utoipa::path(get, path = "/api/v1/certificates", operation_id = "listCertificates", tag = "certificate",
     responses((status = 200, body = Page<Certificate>), (status = "default", body = Problem)))]
 pub(crate) async fn list(State(cx): State<Cx>) -> Result<Json<Page<Certificate>>> {
-    let items = cx.behind.certificates().await.map_err(failure)?;
-    Ok(Json(Page { items, next: None }))
+    Ok(Json(Page { items: all(&cx).await?, next: None }))
+}
+
+/// Every host with its certificate.
+pub(crate) async fn all(cx: &Cx) -> Result<Vec<Certificate>> {
+    cx.behind.certificates().await.map_err(failure)
 }
 
 /// Gives a certificate for a host, in the place of the one before.

@@ -1,0 +1,167 @@
+//! One's own account: who one is here, and the tokens for command line, git and registry.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use naru_model::api::{IssuedToken, NewToken, Page, Token, Whoami};
+use naru_model::authorise::Permission;
+use naru_model::{NameError, ProjectName, Timestamp};
+use serde::Deserialize;
+
+use crate::Cx;
+use crate::access::{Asking, Caller};
+use crate::border::InQuery;
+use crate::failure::Result;
+use crate::paging::Paging;
+use crate::routes::account::{made, tokens, who};
+
+use super::language::words;
+use super::shell::{Section, Shell};
+
+const DAY: Duration = Duration::from_hours(24);
+
+words! {
+    login: "Login", "로그인 이름";
+    administrator: "instance administrator", "인스턴스 관리자";
+    organisations: "Organisations", "조직";
+    tokens: "Tokens", "토큰";
+    tokens_what: "A token logs in the command line, git and the registry. Its text is shown once; only its digest is kept.",
+        "토큰으로 명령줄, git, 레지스트리에 로그인해요. 토큰은 한 번만 보여 주고 다이제스트만 남겨요.";
+    label: "Label", "이름표";
+    scope: "For", "범위";
+    everything: "everything that you may", "내 권한 전체";
+    made_at: "Made", "생성";
+    expires: "Expires", "만료";
+    never: "never", "없음";
+    last_used: "Last used", "마지막 사용";
+    revoked: "revoked", "폐기됨";
+    expired: "expired", "만료됨";
+    revoke: "Revoke", "폐기";
+    make: "Make a token", "토큰 만들기";
+    label_rule: "What it is for, at most 80 characters", "어디에 쓰는지 80자 이내로 적어요";
+    lasts: "Lasts", "기간";
+    days(count): "{count} days", "{count}일";
+    project: "Only for this project (optional)", "이 프로젝트만 (선택)";
+    read_only: "Read only", "읽기 전용";
+    create: "Make it", "만들기";
+    copy_now: "Copy it now: it is shown only this once.", "지금 복사해 두세요. 다시 보여 드리지 않아요.";
+    no_tokens: "No token yet.", "아직 토큰이 없어요.";
+    bad_project: "There is no such project", "그런 프로젝트가 없어요";
+    older: "Older tokens", "이전 토큰";
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    shell: Shell,
+    w: Words,
+    who: Whoami,
+    tokens: Page<Token>,
+    now: Timestamp,
+    /// The token that was just made, with its text.
+    fresh: Option<IssuedToken>,
+    typed: Typed,
+    wrong: Option<String>,
+}
+
+impl AccountPage {
+    fn is_expired(&self, token: &Token) -> bool {
+        token.expires_at.is_some_and(|end| end <= self.now)
+    }
+}
+
+/// What the form sent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Typed {
+    label: String,
+    project: String,
+    days: Option<u32>,
+    read_only: bool,
+}
+
+/// The page.
+pub(crate) async fn show(
+    State(cx): State<Cx>,
+    shell: Shell,
+    asking: Asking,
+    InQuery(paging): InQuery<Paging>,
+) -> Result<Response> {
+    let page = page(&cx, shell, &asking, &paging).await?;
+    Ok(page.shell.page(&page))
+}
+
+async fn page(cx: &Cx, shell: Shell, asking: &Asking, paging: &Paging) -> Result<AccountPage> {
+    Ok(AccountPage {
+        w: Words(shell.language),
+        shell: shell.at(Section::Account),
+        who: who(cx, asking).await?,
+        tokens: tokens(cx, &asking.known.principal.login, paging).await?,
+        now: cx.store.now(),
+        fresh: None,
+        typed: Typed::default(),
+        wrong: None,
+    })
+}
+
+/// Makes a token and shows its text, this once.
+pub(crate) async fn make(
+    State(cx): State<Cx>,
+    shell: Shell,
+    asking: Asking,
+    Form(typed): Form<Typed>,
+) -> Result<Response> {
+    let project = typed.project.trim();
+    let parsed: Result<Option<ProjectName>, NameError> =
+        if project.is_empty() { Ok(None) } else { project.parse().map(Some) };
+    let result = match parsed {
+        Err(error) => Err(error.into()),
+        Ok(project) => {
+            let new = NewToken {
+                label: typed.label.clone(),
+                project,
+                environment: None,
+                permissions: if typed.read_only { vec![Permission::Read] } else { Vec::new() },
+                lasts_seconds: typed.days.map(|days| DAY.as_secs() * u64::from(days.clamp(1, 3650))),
+            };
+            made(&cx, &asking, new).await
+        }
+    };
+    let mut page = page(&cx, shell, &asking, &Paging::default()).await?;
+    match result {
+        Ok(token) => {
+            page.fresh = Some(token);
+            Ok(page.shell.page_with(StatusCode::CREATED, &page))
+        }
+        Err(failure) if failure.status.is_client_error() => {
+            page.wrong = Some(if failure.status == StatusCode::NOT_FOUND {
+                page.w.bad_project().to_owned()
+            } else {
+                failure.problem.cause.first().unwrap_or(&failure.problem.summary).clone()
+            });
+            page.typed = typed;
+            let code = failure.problem.code.to_string();
+            Ok(page.shell.refused(failure.status, &code, &page))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A form that names a token.
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    id: String,
+}
+
+/// Revokes a token. Repeating it changes nothing.
+pub(crate) async fn revoke(
+    State(cx): State<Cx>,
+    Caller(caller): Caller,
+    Form(named): Form<Named>,
+) -> Result<Response> {
+    cx.identity.revoke_token(&caller, &named.id).await?;
+    Ok(Redirect::to("/account").into_response())
+}

@@ -46,6 +46,7 @@ struct EdgePage<'a> {
 }
 
 impl EdgePage<'_> {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass fields by reference")]
     fn source(&self, source: &CertificateSource) -> &'static str {
         match source {
             CertificateSource::Own => self.w.own(),

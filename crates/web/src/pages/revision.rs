@@ -115,6 +115,7 @@ struct RevisionPage<'a> {
 }
 
 impl RevisionPage<'_> {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass fields by reference")]
     fn milliseconds(&self, milliseconds: &u64) -> String {
         let seconds = milliseconds / 1000;
         match self.shell.language {
@@ -168,7 +169,11 @@ fn diff(text: &str) -> Html {
             Some(b'@') => "at",
             _ => "",
         };
-        out.push_str(&format!("<span class=\"{class}\">{}</span>", escape(line)));
+        out.push_str("<span class=\"");
+        out.push_str(class);
+        out.push_str("\">");
+        out.push_str(&escape(line));
+        out.push_str("</span>");
     }
     Html(out)
 }

@@ -26,7 +26,7 @@ async fn every_page_leads_nobody_to_the_login_and_back() {
 async fn another_sites_form_changes_nothing() {
     let (world, _) = World::with_administrator().await;
     let browser = Browser::minji(&world).await;
-    let request = Request::builder()
+    let request = axum::http::Request::builder()
         .method("POST")
         .uri("/logout")
         .header("host", crate::world::HOST)

@@ -6,6 +6,7 @@ import { after } from 'node:test';
 import { stopBrowser } from './lib/browser.js';
 
 import './flows/first-start.js';
+import './flows/delivery.js';
 import './flows/every-page.js';
 import './flows/keyboard.js';
 import './flows/no-script.js';

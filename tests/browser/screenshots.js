@@ -24,8 +24,11 @@ async function makeAccount() {
 async function picture(visitor, file) {
   const tall = await visitor.page.evaluate(() => document.documentElement.scrollHeight);
   const { width, height } = visitor.page.viewportSize();
-  const clip = { x: 0, y: 0, width, height: Math.min(Math.max(tall, height), TALLEST) };
-  await writeFile(file, await visitor.page.screenshot({ fullPage: true, clip, animations: 'disabled', caret: 'hide' }));
+  // A window as high as the page: what stays at its foot is where it belongs.
+  await visitor.page.setViewportSize({ width, height: Math.min(Math.max(tall, height), TALLEST) });
+  await visitor.settle();
+  await writeFile(file, await visitor.page.screenshot({ animations: 'disabled', caret: 'hide' }));
+  await visitor.page.setViewportSize({ width, height });
 }
 
 async function walk(language, theme, { width, height }, places) {

@@ -397,6 +397,8 @@ class Log {
 
   /** Lines in view at once. */
   get room() { return Math.ceil(this.box.clientHeight / ROW); }
+  /** Lines that fit wholly. */
+  get whole() { return Math.max(1, Math.floor(this.box.clientHeight / ROW)); }
   /** The whole height; a very long log is pressed together. */
   get height() { return Math.min(this.total * ROW, TALLEST); }
 
@@ -410,7 +412,7 @@ class Log {
   top() {
     const way = this.height - this.box.clientHeight;
     if (this.total * ROW <= TALLEST || way <= 0) return Math.floor(this.box.scrollTop / ROW);
-    return Math.round((this.box.scrollTop / way) * Math.max(0, this.total - this.room));
+    return Math.round((this.box.scrollTop / way) * Math.max(0, this.total - this.whole));
   }
 
   scrolled() {
@@ -488,7 +490,7 @@ class Log {
   scrollTo(line) {
     const way = this.height - this.box.clientHeight;
     const above = Math.max(0, line - 1 - Math.floor(this.room / 3));
-    this.box.scrollTop = this.total * ROW <= TALLEST ? above * ROW : (above / Math.max(1, this.total - this.room)) * way;
+    this.box.scrollTop = this.total * ROW <= TALLEST ? above * ROW : (above / Math.max(1, this.total - this.whole)) * way;
   }
 
   mark(line) {
@@ -572,7 +574,7 @@ function highlight(element, needle) {
 
 // ---- begin ------------------------------------------------------------------------------------------------------
 
+keepZone(); // before lines of logs are asked for: they carry the reader's hours
 enter(document);
 follow();
-keepZone();
 tick();

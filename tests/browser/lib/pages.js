@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 
 /** The pages as they are listed: `name`, `path` with its places in braces, and `guests` when nobody is logged in there. */
-export const PAGES = JSON.parse(readFileSync(new URL('../pages.json', import.meta.url), 'utf8'));
+export const { pages: PAGES } = JSON.parse(readFileSync(new URL('../pages.json', import.meta.url), 'utf8'));
 
 /** The address of a page, its places filled from `places`. */
 export function address({ name, path }, places) {

@@ -4,6 +4,7 @@ mod documents;
 mod imports;
 mod locks;
 mod metadata;
+mod pages;
 mod sources;
 mod walk;
 
@@ -41,6 +42,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     violations.extend(locks::check(root)?);
     violations.extend(sources::check(root)?);
     violations.extend(documents::check(root)?);
+    violations.extend(pages::check(root)?);
     for violation in &violations {
         println!("{violation}");
     }

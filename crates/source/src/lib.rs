@@ -8,6 +8,7 @@ pub mod http;
 mod ledger;
 mod recovery;
 mod repository;
+mod starter;
 mod upkeep;
 
 #[doc(hidden)]

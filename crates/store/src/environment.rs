@@ -12,6 +12,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::claim::Taken;
+use crate::listing::Severity;
 use crate::{
     Change, Result, Store, StoreError, Topic, Write, from_json, from_millis, parse, to_json, to_millis,
 };
@@ -72,6 +73,23 @@ pub enum EnvironmentStatus {
         /// How often in a row.
         failures: u32,
     },
+}
+
+impl EnvironmentStatus {
+    /// How it is in a word that sorts: the worse, the larger.
+    pub(crate) fn severity(&self) -> Severity {
+        match self {
+            Self::Idle => Severity::Idle,
+            Self::Blocked { .. } => Severity::Blocked,
+            Self::Retrying { .. } => Severity::Retrying,
+            Self::Reconciled { status } => match status {
+                Status::Live => Severity::Live,
+                Status::Moving { .. } => Severity::Moving,
+                Status::Degraded { .. } => Severity::Degraded,
+                Status::Failed { .. } => Severity::Failed,
+            },
+        }
+    }
 }
 
 /// Why a writer is stale.
@@ -239,12 +257,25 @@ impl Store {
     pub async fn set_hindrance(&self, key: &EnvironmentKey, hindrance: Option<&Problem>) -> Result<()> {
         let text = hindrance.map(to_json);
         let mut write = self.write("environment.hindrance").await?;
+        let status: Option<String> =
+            sqlx::query_scalar("SELECT status FROM environment WHERE project = $1 AND name = $2")
+                .bind(key.project.as_str())
+                .bind(key.environment.as_str())
+                .fetch_optional(write.connection())
+                .await?;
+        let status = status.map(|text| from_json::<EnvironmentStatus>("status", &text)).transpose()?;
+        let severity = match (hindrance, status) {
+            (Some(_), _) => Severity::Blocked,
+            (None, status) => status.map_or(Severity::Idle, |status| status.severity()),
+        };
         let done = sqlx::query(
-            "UPDATE environment SET hindrance = $3 WHERE project = $1 AND name = $2 AND hindrance IS NOT $3",
+            "UPDATE environment SET hindrance = $3, severity = $4
+             WHERE project = $1 AND name = $2 AND hindrance IS NOT $3",
         )
         .bind(key.project.as_str())
         .bind(key.environment.as_str())
         .bind(text)
+        .bind(severity as i64)
         .execute(write.connection())
         .await?;
         if done.rows_affected() == 0 {
@@ -279,7 +310,8 @@ impl Store {
         let was_tried = before.is_some_and(|before| is_retrying(serde_json::from_str(&before).ok().as_ref()));
         let mut write = self.write("environment.status").await?;
         let done = sqlx::query(
-            "UPDATE environment SET status = $4, status_generation = $3, status_at = $5
+            "UPDATE environment SET status = $4, status_generation = $3, status_at = $5,
+                 severity = CASE WHEN hindrance IS NULL THEN $6 ELSE severity END
              WHERE project = $1 AND name = $2 AND generation = $3",
         )
         .bind(key.project.as_str())
@@ -287,6 +319,7 @@ impl Store {
         .bind(signed(generation))
         .bind(text)
         .bind(to_millis(self.now()))
+        .bind(status.severity() as i64)
         .execute(write.connection())
         .await?;
         if done.rows_affected() == 0 {

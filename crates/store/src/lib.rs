@@ -14,6 +14,7 @@ pub mod image;
 pub mod image_keep;
 pub mod intent;
 pub mod lease;
+pub mod listing;
 pub mod log;
 pub mod maintenance;
 pub mod organisation;

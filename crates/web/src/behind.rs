@@ -15,6 +15,16 @@ pub trait Behind: Send + Sync + 'static {
         default_branch: &BranchName,
     ) -> Result<(), Problem>;
 
+    /// Commits files, path → content, as the first commit of a project's source repository, whose `branch` does not exist
+    /// yet.
+    async fn first_commit(
+        &self,
+        project: &ProjectName,
+        branch: &BranchName,
+        files: &[(&str, &str)],
+        by: &str,
+    ) -> Result<CommitId, Problem>;
+
     /// Whether requests can be served: the store answers, git and the engine are there.
     async fn ready(&self) -> Result<(), Problem>;
 

@@ -19,6 +19,7 @@ mod html;
 mod language;
 mod log;
 mod login;
+mod new_project;
 mod preference;
 mod problem;
 mod project;
@@ -88,6 +89,9 @@ fn table() -> Vec<Row> {
         get(Instance(OwnTokens), "/account", account::show),
         post(Instance(OwnTokens), "/account/tokens", account::make).audited("token.create"),
         post(Instance(OwnTokens), "/account/tokens/revoke", account::revoke).audited("token.revoke"),
+        get(Instance(OwnTokens), "/new", new_project::form),
+        post(Instance(OwnTokens), "/new", new_project::create).audited("project.create"),
+        get(Instance(OwnTokens), "/new/check", new_project::check),
         get(Project(Read), "/projects/{project}", project::show),
         get(Project(Read), "/projects/{project}/runs", runs::show),
         get(Project(Read), "/projects/{project}/runs/{run}", run::show),

@@ -16,10 +16,16 @@ mod page_admin;
 mod page_environment;
 #[path = "web/page_frame.rs"]
 mod page_frame;
+#[path = "web/page_project.rs"]
+mod page_project;
+#[path = "web/page_run.rs"]
+mod page_run;
 #[path = "web/project.rs"]
 mod project;
 #[path = "web/rollout.rs"]
 mod rollout;
+#[path = "web/seed.rs"]
+mod seed;
 #[path = "web/setting.rs"]
 mod setting;
 #[path = "web/setup.rs"]

@@ -4,6 +4,7 @@
 use super::html::escape_into;
 
 /// What a terminal would draw with.
+#[expect(clippy::struct_excessive_bools, reason = "these are the switches that terminals have")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Pen {
     is_bold: bool,
@@ -82,7 +83,9 @@ pub(crate) fn markup(line: &str) -> String {
             if classes.is_empty() {
                 escape_into(&visible, &mut out);
             } else {
-                out.push_str(&format!("<span class=\"{classes}\">"));
+                out.push_str("<span class=\"");
+                out.push_str(&classes);
+                out.push_str("\">");
                 escape_into(&visible, &mut out);
                 out.push_str("</span>");
             }

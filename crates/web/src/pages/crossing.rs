@@ -3,7 +3,8 @@
 
 use askama::Template;
 use naru_model::api::{Condition, Crossing, Landing, LandingName, LandingState};
-use naru_model::{EnvironmentName, Timestamp};
+use naru_model::authorise::{Permission, Resource};
+use naru_model::{EnvironmentKey, EnvironmentName, Timestamp};
 use naru_store::trigger::TriggerKind;
 
 use crate::Cx;
@@ -69,7 +70,8 @@ struct Line<'a> {
     is_slim: bool,
 }
 
-/// What a page says about an environment before everything else.
+/// What a page says about an environment before everything else; nothing to who may not read it.
+#[derive(Default)]
 pub(crate) struct CrossingView {
     /// How it is, in one sentence.
     pub(crate) sentence: Html,
@@ -89,6 +91,10 @@ pub(crate) async fn crossing(
     environment: EnvironmentName,
     is_slim: bool,
 ) -> Result<CrossingView> {
+    let key = EnvironmentKey { project: chosen.0.name.clone(), environment: environment.clone() };
+    if !shell.may(cx, Permission::Read, &Resource::Environment(key)).await {
+        return Ok(CrossingView::default());
+    }
     let facts = gather(cx, chosen, environment).await?;
     let crossing = draw(&facts);
     Ok(view(shell, &facts, &crossing, is_slim))

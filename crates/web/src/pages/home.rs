@@ -1,45 +1,168 @@
-//! Home: what needs me, and my projects.
+//! Home: what needs me, and what happened last in my projects.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use naru_model::api::Project;
+use naru_model::authorise::{Permission, Resource};
+use naru_model::{OrganisationName, ProjectName, Timestamp};
+use naru_store::listing::{ProjectLine, ProjectQuery, ProjectSort};
 
 use crate::Cx;
-use crate::access::Caller;
+use crate::access::{Caller, Chosen};
 use crate::failure::Result;
-use crate::routes::project;
+use crate::routes::FIRST;
 
+use super::crossing::{CrossingView, crossing};
+use super::html::Html;
 use super::language::words;
-use super::shell::{Section, Shell};
+use super::projects::condition;
+use super::shell::{Section, Shell, environment_path};
+use super::sign::{Signed as _, Tone};
+
+/// How far back a failed run still needs somebody.
+const FAILED_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
+
+/// Rows of each kind that are looked at, most of which may be other people's, and lines that are shown.
+const LOOKED_AT: u32 = 200;
+const AT_MOST: usize = 30;
+
+/// Projects whose crossing is drawn, and projects that are listed.
+const DRAWN: usize = 5;
+const LISTED: u32 = 15;
 
 words! {
-    projects: "Projects", "프로젝트";
+    needs: "Needs you", "확인할 일";
+    nothing_needs: "Nothing needs you", "지금 확인할 일이 없어요";
+    summary(count): "{count} things need you", "확인할 일이 {count}개 있어요";
+    one_needs: "One thing needs you", "확인할 일이 하나 있어요";
+    run_failed(number, branch): "run {number} of {branch} failed", "{branch} 브랜치의 런 {number} 실패";
+    waits(revision): "revision {revision} waits for a decision", "리비전 {revision}: 결정 대기";
+    projects: "Recent", "최근 활동";
+    all: "All projects", "모든 프로젝트";
+    new: "New project", "새 프로젝트";
     nothing: "There is no project yet", "아직 프로젝트가 없어요";
-    nothing_how: "Make one from a terminal, then push to it:", "터미널에서 프로젝트를 만들고 푸시해 보세요.";
+    nothing_how: "A project is a repository that is built, delivered and watched here. Make one with a template, or from a terminal:",
+        "프로젝트는 여기서 빌드하고 배포하고 지켜보는 저장소예요. 템플릿으로 시작하거나 터미널에서 만들어 보세요.";
+    others: "Others", "그 밖";
 }
 
-/// Projects shown on the page; the list has them all.
-const SHOWN: u32 = 20;
+/// Something that needs a person.
+struct Need {
+    mark: Html,
+    project: ProjectName,
+    /// What it is about, and where that is.
+    what: String,
+    href: String,
+    at: Timestamp,
+}
+
+/// A project with its crossing.
+struct Drawn {
+    name: ProjectName,
+    crossing: CrossingView,
+    active_at: Option<Timestamp>,
+}
 
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage<'a> {
     shell: &'a Shell,
     w: Words,
-    projects: Vec<Project>,
+    needs: Vec<Need>,
+    drawn: Vec<Drawn>,
+    others: Vec<ProjectLine>,
     base_url: &'a str,
+    may_create: bool,
+}
+
+impl HomePage<'_> {
+    fn sign(&self, line: &ProjectLine) -> Html {
+        self.shell.sign(&condition(line.severity))
+    }
+
+    fn summary(&self) -> String {
+        match self.needs.len() {
+            0 => self.w.nothing_needs().to_owned(),
+            1 => self.w.one_needs().to_owned(),
+            count => self.w.summary(count),
+        }
+    }
 }
 
 /// The page.
 pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, Caller(caller): Caller) -> Result<Response> {
     let shell = shell.at(Section::Home);
-    let rows = cx.store.projects_page_of(&caller.login, "", SHOWN).await?;
+    let w = Words(shell.language);
+    let query = ProjectQuery {
+        account: &caller.login,
+        sort: ProjectSort::Activity,
+        limit: LISTED,
+        ..ProjectQuery::default()
+    };
+    let mut lines = cx.store.list_projects(&query).await?.0;
+    let others = lines.split_off(lines.len().min(DRAWN));
+    let mut drawn = Vec::new();
+    for line in lines {
+        let Some(row) = cx.store.project(&line.name).await? else { continue };
+        let crossing = crossing(&cx, &shell, &Chosen(row), FIRST.parse()?, true).await?;
+        drawn.push(Drawn { name: line.name, crossing, active_at: line.active_at });
+    }
     let page = HomePage {
         shell: &shell,
-        w: Words(shell.language),
-        projects: rows.into_iter().map(|row| project::view(&cx, row)).collect(),
+        w,
+        needs: needs(&cx, &shell, w).await?,
+        drawn,
+        others,
         base_url: &cx.address.base_url,
+        may_create: shell
+            .may(&cx, Permission::CreateProject, &Resource::Organisation(OrganisationName::main()))
+            .await,
     };
     Ok(shell.page(&page))
+}
+
+/// Failed runs, rollouts that wait, environments that are not well: of projects that may be seen, the newest first.
+async fn needs(cx: &Cx, shell: &Shell, w: Words) -> Result<Vec<Need>> {
+    let mut needs = Vec::new();
+    for row in cx.store.waiting_rollouts(LOOKED_AT).await? {
+        if !shell.may(cx, Permission::Read, &Resource::Environment(row.key.clone())).await {
+            continue;
+        }
+        needs.push(Need {
+            mark: Tone::Attention.bare(),
+            what: format!("{} · {}", row.key.environment, w.waits(row.revision)),
+            href: environment_path(&row.key.project, row.key.environment.as_str()),
+            project: row.key.project,
+            at: row.since,
+        });
+    }
+    for row in cx.store.troubled_environments(LOOKED_AT).await? {
+        if !shell.may(cx, Permission::Read, &Resource::Environment(row.key.clone())).await {
+            continue;
+        }
+        let (tone, word) = condition(row.severity).tone_and_word(super::sign::Words(shell.language));
+        needs.push(Need {
+            mark: tone.bare(),
+            what: format!("{} · {word}", row.key.environment),
+            href: environment_path(&row.key.project, row.key.environment.as_str()),
+            project: row.key.project,
+            at: row.since,
+        });
+    }
+    let since = cx.store.now() - FAILED_FOR;
+    for row in cx.store.failed_runs(since, LOOKED_AT).await? {
+        if !shell.may(cx, Permission::Read, &Resource::Project(row.project.clone())).await {
+            continue;
+        }
+        needs.push(Need {
+            mark: Tone::Failed.bare(),
+            what: w.run_failed(row.number, &row.branch),
+            href: format!("/projects/{}/runs/{}", row.project, row.number),
+            project: row.project,
+            at: row.at,
+        });
+    }
+    needs.sort_by_key(|need| std::cmp::Reverse(need.at));
+    needs.truncate(AT_MOST);
+    Ok(needs)
 }

@@ -1,6 +1,7 @@
 //! Markup that is made in code: everything that comes from elsewhere is escaped here or by the templates.
 
 use std::fmt;
+use std::fmt::Write as _;
 
 /// Markup that is safe as it is. Only this crate makes it, and only from escaped text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub(crate) fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}"); // writing to a String does not fail
         }
     }
     out

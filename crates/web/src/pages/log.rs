@@ -1,6 +1,8 @@
 //! Lines of output on a page: a window into a log of any length. The script scrolls through it by line number; without it
 //! there are links to what comes before and after.
 
+use std::fmt::Write as _;
+
 use aho_corasick::AhoCorasick;
 use askama::Template;
 use axum::extract::State;
@@ -106,9 +108,11 @@ fn markup(shell: &Shell, step: &str, page: &LinePage) -> Html {
         let clock = shell.reader.clock(entry.record.at);
         let text = ansi::markup(&entry.record.text);
         let class = if entry.record.source == "naru" { " d" } else { "" };
-        out.push_str(&format!(
-            r##"<div class="line{class}" id="{name}-L{number}"><a href="?step={address}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time><span>{text}</span></div>"##
-        ));
+        // Writing to a String does not fail.
+        let _ = write!(
+            out,
+            r#"<div class="line{class}" id="{name}-L{number}"><a href="?step={address}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time><span>{text}</span></div>"#
+        );
     }
     Html(out)
 }
@@ -202,7 +206,7 @@ pub(crate) async fn text(
             let page = logs.read(&stream, cursor, 10_000).await.map_err(std::io::Error::other)?;
             let mut text = String::new();
             for entry in &page.entries {
-                text.push_str(&format!("{} {}\n", entry.record.at, ansi::plain(&entry.record.text)));
+                let _ = writeln!(text, "{} {}", entry.record.at, ansi::plain(&entry.record.text));
             }
             Ok::<_, std::io::Error>(Some((text, (!page.at_end).then_some(page.next))))
         }

@@ -4,12 +4,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use naru_model::EnvironmentName;
-use naru_model::api::Environment;
+use naru_model::api::{Environment, Project};
 
 use crate::Cx;
 use crate::access::{Asking, Chosen};
 use crate::failure::Result;
-use crate::routes::{FIRST, environment};
+use crate::routes::{FIRST, environment, project};
 
 use super::crossing::{self, CrossingView};
 use super::language::words;
@@ -22,6 +22,12 @@ words! {
     release: "Release", "릴리스";
     address: "Address", "주소";
     since: "Since", "시각";
+    first: "Push to it, and it is built and delivered:", "푸시하면 바로 빌드하고 배포해요.";
+    repository: "Repository", "저장소";
+    source: "Source", "소스";
+    deploy: "What should run", "배포 저장소";
+    created: "Created", "만든 때";
+    branch: "Default branch", "기본 브랜치";
 }
 
 /// Triggers that are looked through for the newest branch.
@@ -36,6 +42,7 @@ struct ProjectPage<'a> {
     crossing: CrossingView,
     open_run: &'static str,
     environments: Vec<Environment>,
+    project: Project,
 }
 
 /// The page.
@@ -55,6 +62,7 @@ pub(crate) async fn show(
         crossing: crossing::crossing(&cx, &shell, &chosen, newest, false).await?,
         open_run: crossing::open_run(shell.language),
         environments,
+        project: project::view(&cx, chosen.0.clone()),
     };
     Ok(shell.page(&page))
 }

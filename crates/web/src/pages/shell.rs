@@ -312,6 +312,7 @@ impl Shell {
     }
 
     /// The page with another status.
+    #[expect(clippy::unused_self, reason = "every page is answered by its shell")]
     pub(crate) fn page_with(&self, status: StatusCode, template: &impl Template) -> Response {
         match template.render() {
             Ok(body) => (status, axum::response::Html(body)).into_response(),
@@ -342,14 +343,17 @@ impl Shell {
         Section::ALL.into_iter().map(link).collect()
     }
 
+    #[expect(clippy::unused_self, reason = "templates ask the shell")]
     pub(crate) fn stylesheet(&self) -> String {
         assets::stylesheet()
     }
 
+    #[expect(clippy::unused_self, reason = "templates ask the shell")]
     pub(crate) fn script(&self) -> String {
         assets::script()
     }
 
+    #[expect(clippy::unused_self, reason = "templates ask the shell")]
     pub(crate) fn icon(&self) -> String {
         assets::icon()
     }

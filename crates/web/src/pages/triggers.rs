@@ -63,7 +63,7 @@ impl TriggersPage<'_> {
     }
 
     /// The name of the branch or tag without what all have in common.
-    fn reference<'t>(&self, trigger: &'t Trigger) -> &'t str {
+    fn reference(trigger: &Trigger) -> &str {
         let name = &trigger.reference;
         name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/")).unwrap_or(name)
     }

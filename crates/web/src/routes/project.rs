@@ -56,11 +56,16 @@ pub(crate) async fn create(
     asking: Asking,
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<Project>)> {
-    Ok((StatusCode::CREATED, Json(created(&cx, &asking, new).await?)))
+    let row = created(&cx, &asking, new).await?;
+    Ok((StatusCode::CREATED, Json(view(&cx, row))))
 }
 
-/// Makes a project, for who may in its organisation.
-pub(crate) async fn created(cx: &Cx, asking: &Asking, new: NewProject) -> Result<Project> {
+/// Makes a project with its two repositories, for who may in its organisation.
+pub(crate) async fn created(
+    cx: &Cx,
+    asking: &Asking,
+    new: NewProject,
+) -> Result<naru_store::project::Project> {
     let organisation = new.organisation.unwrap_or_else(OrganisationName::main);
     let resource = Resource::Organisation(organisation.clone());
     asking.require(cx, Permission::CreateProject, &resource).await?;
@@ -73,12 +78,10 @@ pub(crate) async fn created(cx: &Cx, asking: &Asking, new: NewProject) -> Result
         return Err(exists(&new.name));
     }
     cx.behind.create_repositories(&new.name, &branch).await?;
-    let made = cx.store.create_project_in(&organisation, &new.name, &branch).await;
-    let row = made.map_err(|error| match error {
+    cx.store.create_project_in(&organisation, &new.name, &branch).await.map_err(|error| match error {
         naru_store::StoreError::Exists(_) => exists(&new.name),
         other => other.into(),
-    })?;
-    Ok(view(cx, row))
+    })
 }
 
 /// Hosts and repositories are named after projects, so a name that another organisation has is taken, too.

@@ -1,6 +1,8 @@
 //! What all pages have in common: who may see them, what they forbid the browser, how they fail, which language they
 //! speak.
 
+use axum::http::Request;
+
 use crate::page::{Browser, filled, has, leads};
 use crate::world::World;
 
@@ -26,7 +28,7 @@ async fn every_page_leads_nobody_to_the_login_and_back() {
 async fn another_sites_form_changes_nothing() {
     let (world, _) = World::with_administrator().await;
     let browser = Browser::minji(&world).await;
-    let request = axum::http::Request::builder()
+    let request = Request::builder()
         .method("POST")
         .uri("/logout")
         .header("host", crate::world::HOST)

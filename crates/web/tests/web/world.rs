@@ -36,6 +36,7 @@ impl Clock for Hands {
 #[derive(Default)]
 pub(crate) struct Stand {
     pub(crate) repositories: Mutex<Vec<ProjectName>>,
+    pub(crate) commits: Mutex<Vec<String>>,
     certificates: Mutex<BTreeMap<String, Certificate>>,
 }
 
@@ -47,6 +48,17 @@ impl Behind for Stand {
         }
         self.repositories.lock().unwrap().push(project.clone());
         Ok(())
+    }
+    async fn first_commit(
+        &self,
+        _: &ProjectName,
+        branch: &BranchName,
+        files: &[(&str, &str)],
+        by: &str,
+    ) -> Result<CommitId, Problem> {
+        let names: Vec<&str> = files.iter().map(|(path, _)| *path).collect();
+        self.commits.lock().unwrap().push(format!("{by} {branch}: {}", names.join(" ")));
+        Ok("0123456789abcdef0123456789abcdef01234567".parse().unwrap())
     }
     async fn ready(&self) -> Result<(), Problem> {
         Ok(())

@@ -53,6 +53,18 @@ impl Behind for Answers {
         deploy.create().await.map_err(|error| trouble("the deploy repository could not be made", &error))
     }
 
+    async fn first_commit(
+        &self,
+        project: &ProjectName,
+        branch: &BranchName,
+        files: &[(&str, &str)],
+        by: &str,
+    ) -> Result<CommitId, Problem> {
+        let now = self.delivery.store.now();
+        let begun = self.sources.begin(project, branch, files, (by, now)).await;
+        begun.map_err(|error| trouble("the first commit could not be made", &error))
+    }
+
     async fn ready(&self) -> Result<(), Problem> {
         let asked = self.delivery.store.projects_with_intents().await;
         asked.map_err(|error| trouble("the database does not answer", &error))?;

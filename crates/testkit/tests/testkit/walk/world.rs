@@ -212,6 +212,15 @@ impl Behind for Away {
     async fn create_repositories(&self, _: &ProjectName, _: &BranchName) -> Result<(), Problem> {
         Err(away())
     }
+    async fn first_commit(
+        &self,
+        _: &ProjectName,
+        _: &BranchName,
+        _: &[(&str, &str)],
+        _: &str,
+    ) -> Result<CommitId, Problem> {
+        Err(away())
+    }
     async fn ready(&self) -> Result<(), Problem> {
         Err(away())
     }

@@ -313,7 +313,7 @@ mod tests {
         }
     }
 
-    fn states(facts: Facts) -> String {
+    fn states(facts: &Facts) -> String {
         let mark = |landing: &Landing| match landing.state {
             LandingState::Waiting => '○',
             LandingState::Moving => '◐',
@@ -321,7 +321,7 @@ mod tests {
             LandingState::Failed => '■',
             LandingState::Skipped => '–',
         };
-        draw(&facts).landings.iter().map(mark).collect()
+        draw(facts).landings.iter().map(mark).collect()
     }
 
     fn delivered(outcome: Outcome, revision: u32, serving: u32) -> Facts {
@@ -337,19 +337,19 @@ mod tests {
 
     #[test]
     fn the_rollout_decides_what_follows_the_release() {
-        assert_eq!(states(nothing()), "○○○○○○");
-        assert_eq!(states(delivered(Outcome::Moving, 7, 6)), "–––●◐○");
-        assert_eq!(states(delivered(Outcome::Failed, 7, 6)), "–––●■–");
-        assert_eq!(states(delivered(Outcome::Live, 7, 7)), "–––●●●");
+        assert_eq!(states(&nothing()), "○○○○○○");
+        assert_eq!(states(&delivered(Outcome::Moving, 7, 6)), "–––●◐○");
+        assert_eq!(states(&delivered(Outcome::Failed, 7, 6)), "–––●■–");
+        assert_eq!(states(&delivered(Outcome::Live, 7, 7)), "–––●●●");
         let waiting = Facts { revision: Some(a_revision(6, 1, 3)), ..delivered(Outcome::Live, 6, 6) };
-        assert_eq!(states(waiting), "–––●○○", "a release that is not rendered yet");
+        assert_eq!(states(&waiting), "–––●○○", "a release that is not rendered yet");
         let refused = Facts {
             revision: Some(a_revision(6, 1, 3)),
             refused: Some(Problem::new("delivery.unhealthy", "both sides changed one field")),
             ..delivered(Outcome::Live, 6, 6)
         };
         assert_eq!(summary(&refused).1.unwrap().code, "delivery.unhealthy");
-        assert_eq!(states(refused), "–––●■–", "a release that was refused");
+        assert_eq!(states(&refused), "–––●■–", "a release that was refused");
     }
 
     #[test]

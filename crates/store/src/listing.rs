@@ -1,0 +1,278 @@
+//! Lists over all projects: searched, filtered, sorted and paged in the database, and what needs a person somewhere.
+
+use naru_model::rollout::{Progress, Stage};
+use naru_model::{EnvironmentKey, ProjectName, RevisionNumber, RunNumber, Timestamp};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row, Sqlite};
+
+use crate::{Result, Store, StoreError, from_json, from_millis, parse, to_millis};
+
+/// Rows of one answer at most.
+const PAGE_LIMIT: u32 = 200;
+
+/// How an environment is, in an order that sorts: the worse, the larger. The numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing was ever delivered.
+    Idle = 0,
+    /// Everything that is wanted runs.
+    Live = 1,
+    /// On its way to another revision.
+    Moving = 2,
+    /// It did not work and is tried again.
+    Retrying = 3,
+    /// Replicas are missing or restarting.
+    Degraded = 4,
+    /// The last move was given up.
+    Failed = 5,
+    /// A person must change something first.
+    Blocked = 6,
+}
+
+impl Severity {
+    fn read(number: i64) -> Result<Self> {
+        Ok(match number {
+            0 => Self::Idle,
+            1 => Self::Live,
+            2 => Self::Moving,
+            3 => Self::Retrying,
+            4 => Self::Degraded,
+            5 => Self::Failed,
+            6 => Self::Blocked,
+            other => return Err(StoreError::Damaged { what: "severity", why: other.to_string() }),
+        })
+    }
+}
+
+/// What a list of projects is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProjectSort {
+    /// By name.
+    #[default]
+    Name,
+    /// The worst first, then by name.
+    Severity,
+    /// What ran last first.
+    Activity,
+}
+
+/// Which projects, in which order, and which part of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProjectQuery<'a> {
+    /// Whose: only projects that this account has a role in.
+    pub account: &'a str,
+    /// Part of the name, in any case; empty for all.
+    pub search: &'a str,
+    /// Only projects whose worst environment is so.
+    pub severity: Option<(Severity, Severity)>,
+    /// The order.
+    pub sort: ProjectSort,
+    /// Rows that are left out before the first.
+    pub offset: u32,
+    /// Rows at most; more than 200 are never given.
+    pub limit: u32,
+}
+
+/// A project as a line of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectLine {
+    /// Its name.
+    pub name: ProjectName,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Whether it is being taken down.
+    pub deleting: bool,
+    /// How its worst environment is.
+    pub severity: Severity,
+    /// How many environments it has.
+    pub environments: u32,
+    /// When its newest run was asked for.
+    pub active_at: Option<Timestamp>,
+}
+
+/// An environment that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which.
+    pub key: EnvironmentKey,
+    /// How it is.
+    pub severity: Severity,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A run that failed and that no newer run of its branch followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRun {
+    /// Whose.
+    pub project: ProjectName,
+    /// Which.
+    pub number: RunNumber,
+    /// Of which branch.
+    pub branch: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A rollout that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Where.
+    pub key: EnvironmentKey,
+    /// To which revision.
+    pub revision: RevisionNumber,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The part of both statements that says which projects: `$1` the pattern, `$2` and `$3` the severities, `$4` the account.
+macro_rules! which {
+    () => {
+        "FROM (SELECT project.name AS name, project.created_at AS created_at, project.deleting AS deleting,
+               COALESCE((SELECT MAX(severity) FROM environment WHERE environment.project = project.name), 0) AS severity,
+               (SELECT COUNT(*) FROM environment WHERE environment.project = project.name) AS environments,
+               (SELECT run.created_at FROM run WHERE run.project = project.name ORDER BY run.number DESC LIMIT 1)
+                   AS active_at
+               FROM project
+               JOIN member ON member.organisation = project.organisation AND member.account = $4
+               LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $4
+               WHERE project.name LIKE $1 ESCAPE '!' AND COALESCE(project_role.role, member.role) <> 'none') AS line
+         WHERE severity BETWEEN $2 AND $3 "
+    };
+}
+
+/// `LIKE` with everything taken as it is.
+fn pattern(search: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for character in search.trim().chars().take(100) {
+        if matches!(character, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.extend(character.to_lowercase());
+    }
+    pattern.push('%');
+    pattern
+}
+
+fn bound<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    asked: &ProjectQuery<'_>,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    let (least, most) = asked.severity.unwrap_or((Severity::Idle, Severity::Blocked));
+    query.bind(pattern(asked.search)).bind(least as i64).bind(most as i64).bind(asked.account.to_owned())
+}
+
+fn read_line(row: &SqliteRow) -> Result<ProjectLine> {
+    Ok(ProjectLine {
+        name: parse("project name", row.try_get("name")?)?,
+        created_at: from_millis(row.try_get("created_at")?),
+        deleting: row.try_get::<i64, _>("deleting")? != 0,
+        severity: Severity::read(row.try_get("severity")?)?,
+        environments: row.try_get("environments")?,
+        active_at: row.try_get::<Option<i64>, _>("active_at")?.map(from_millis),
+    })
+}
+
+fn key(row: &SqliteRow) -> Result<EnvironmentKey> {
+    Ok(EnvironmentKey {
+        project: parse("project name", row.try_get("project")?)?,
+        environment: parse("environment name", row.try_get("environment")?)?,
+    })
+}
+
+impl Store {
+    /// A page of projects, and how many there are on all pages.
+    pub async fn list_projects(&self, asked: &ProjectQuery<'_>) -> Result<(Vec<ProjectLine>, u32)> {
+        let statement = match asked.sort {
+            ProjectSort::Name => concat!("SELECT * ", which!(), "ORDER BY name LIMIT $5 OFFSET $6"),
+            ProjectSort::Severity => {
+                concat!("SELECT * ", which!(), "ORDER BY severity DESC, name LIMIT $5 OFFSET $6")
+            }
+            ProjectSort::Activity => {
+                concat!(
+                    "SELECT * ",
+                    which!(),
+                    "ORDER BY COALESCE(active_at, 0) DESC, name LIMIT $5 OFFSET $6"
+                )
+            }
+        };
+        let rows = bound(sqlx::query(statement), asked)
+            .bind(asked.limit.min(PAGE_LIMIT))
+            .bind(asked.offset)
+            .fetch_all(self.reader())
+            .await?;
+        let lines = rows.iter().map(read_line).collect::<Result<Vec<_>>>()?;
+        let count = bound(sqlx::query(concat!("SELECT COUNT(*) AS count ", which!())), asked);
+        let count = count.fetch_one(self.reader()).await?.try_get("count")?;
+        Ok((lines, count))
+    }
+
+    /// Environments that are not as they should be, the worst first.
+    pub async fn troubled_environments(&self, limit: u32) -> Result<Vec<Trouble>> {
+        let rows = sqlx::query(
+            "SELECT project, name AS environment, severity, status_at FROM environment WHERE severity >= 3
+             ORDER BY severity DESC, status_at DESC LIMIT $1",
+        )
+        .bind(limit.min(PAGE_LIMIT))
+        .fetch_all(self.reader())
+        .await?;
+        let read = |row: &SqliteRow| {
+            Ok(Trouble {
+                key: key(row)?,
+                severity: Severity::read(row.try_get("severity")?)?,
+                since: from_millis(row.try_get("status_at")?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Runs that failed since `since` and are the newest of their branch, the newest first.
+    pub async fn failed_runs(&self, since: Timestamp, limit: u32) -> Result<Vec<FailedRun>> {
+        let rows = sqlx::query(
+            "SELECT project, number, branch, finished_at FROM run AS failed
+             WHERE state = 'failed' AND finished_at >= $1 AND NOT EXISTS (
+                 SELECT 1 FROM run WHERE run.project = failed.project AND run.number > failed.number
+                     AND run.branch = failed.branch)
+             ORDER BY finished_at DESC LIMIT $2",
+        )
+        .bind(to_millis(since))
+        .bind(limit.min(PAGE_LIMIT))
+        .fetch_all(self.reader())
+        .await?;
+        let read = |row: &SqliteRow| {
+            Ok(FailedRun {
+                project: parse("project name", row.try_get("project")?)?,
+                number: RunNumber(row.try_get("number")?),
+                branch: row.try_get("branch")?,
+                at: from_millis(row.try_get("finished_at")?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Rollouts whose preview waits for a person, the longest first.
+    pub async fn waiting_rollouts(&self, limit: u32) -> Result<Vec<Waiting>> {
+        let rows = sqlx::query(
+            "SELECT project, environment, revision, started_at, progress FROM rollout
+             WHERE outcome = 'moving' AND progress IS NOT NULL AND decision IS NULL
+             ORDER BY started_at LIMIT $1",
+        )
+        .bind(PAGE_LIMIT)
+        .fetch_all(self.reader())
+        .await?;
+        let mut waiting = Vec::new();
+        for row in &rows {
+            let progress: Progress = from_json("progress", row.try_get("progress")?)?;
+            if progress.stage == Stage::Preview {
+                waiting.push(Waiting {
+                    key: key(row)?,
+                    revision: RevisionNumber(row.try_get("revision")?),
+                    since: progress.since.unwrap_or(from_millis(row.try_get("started_at")?)),
+                });
+            }
+        }
+        waiting.truncate(limit as usize);
+        Ok(waiting)
+    }
+}

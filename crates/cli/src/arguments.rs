@@ -1,6 +1,8 @@
 //! Every command and option, as clap reads them. The help texts here are the reference: `docs/reference/cli.md` is
 //! generated from them.
 
+pub(crate) mod people;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -184,8 +186,30 @@ Deliveries go on underneath. It ends when it is switched off, not by itself."
     Logs(Logs),
     /// Prints where an environment can be reached, and opens a browser if there is one.
     Open(Open),
-    /// Who changed what.
-    Audit(Audit),
+    /// Who changed what: your own lines, those of organisations you own, the instance's for its administrators.
+    #[command(after_help = "Examples:
+  naru audit --by yuna --since 2026-11-01T00:00:00Z
+  naru audit --action member --result failed
+  naru audit --export csv > audit.csv")]
+    Audit(people::Audit),
+    /// Organisations.
+    #[command(subcommand)]
+    Organisation(people::Organisation),
+    /// Who belongs to an organisation, and in which role.
+    #[command(subcommand)]
+    Member(people::Member),
+    /// One-time links into an organisation.
+    #[command(subcommand)]
+    Invitation(people::Invitation),
+    /// Roles for single projects and environments, and protected environments.
+    #[command(subcommand)]
+    Role(people::RoleCommand),
+    /// Your password, and all accounts for instance administrators.
+    #[command(subcommand)]
+    Account(people::Account),
+    /// Browsers that are logged in to your account.
+    #[command(subcommand)]
+    Session(people::Session),
     /// Writes a completion script for a shell.
     #[command(after_help = "Examples:
   naru completions bash > /etc/bash_completion.d/naru
@@ -696,12 +720,6 @@ pub(crate) struct Open {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Audit {
-    #[command(flatten)]
-    pub(crate) paging: Paging,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// Which shell.
     pub(crate) shell: clap_complete::Shell,
@@ -715,7 +733,8 @@ fn pair(text: &str) -> Result<(VariableName, String), String> {
 
 fn permission(text: &str) -> Result<Permission, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
-        "expected read, push-source, push-deploy, push-image, run, deploy or administer".to_owned()
+        "expected a permission of docs/reference/permissions.md, such as read, push-source or deploy"
+            .to_owned()
     })
 }
 

@@ -117,7 +117,27 @@ impl Client {
         Ok(Answer { raw, view })
     }
 
-    async fn body(&self, mut response: Response) -> Result<Value> {
+    /// An answer that is no JSON, without anything a terminal would obey.
+    pub(crate) async fn text(&self, path: &str) -> Result<String> {
+        let response =
+            self.request(Method::GET, path).send().await.map_err(|error| self.unreachable(&error))?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        let bytes = self.bytes(response).await?;
+        let lines = String::from_utf8_lossy(&bytes);
+        Ok(lines.lines().map(text::clean).collect::<Vec<_>>().join("\n"))
+    }
+
+    async fn body(&self, response: Response) -> Result<Value> {
+        let bytes = self.bytes(response).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|error| self.strange(&error.to_string()))
+    }
+
+    async fn bytes(&self, mut response: Response) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
             bytes.extend_from_slice(&chunk);
@@ -125,10 +145,7 @@ impl Client {
                 return Err(self.strange("the answer is too large"));
             }
         }
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).map_err(|error| self.strange(&error.to_string()))
+        Ok(bytes)
     }
 
     async fn refused(&self, response: Response) -> CliError {

@@ -5,6 +5,7 @@ mod certificate;
 mod delivery;
 mod log;
 pub(crate) mod maintenance;
+mod people;
 mod project;
 mod receipt;
 mod rollout;
@@ -42,6 +43,12 @@ async fn dispatch(command: Command, screen: &mut Screen) -> Result<u8> {
         Command::Whoami => account::whoami(screen).await,
         Command::Token(command) => account::token(command, screen).await,
         Command::Audit(arguments) => account::audit(&arguments, screen).await,
+        Command::Organisation(command) => people::organisation(command, screen).await,
+        Command::Member(command) => people::member(command, screen).await,
+        Command::Invitation(command) => people::invitation(command, screen).await,
+        Command::Role(command) => people::role(command, screen).await,
+        Command::Account(command) => people::account(command, screen).await,
+        Command::Session(command) => people::session(command, screen).await,
         Command::Project(command) => project::project(command, screen).await,
         Command::Trigger(command) => run::trigger(command, screen).await,
         Command::Run(command) => run::run(command, screen).await,

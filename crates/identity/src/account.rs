@@ -1,4 +1,6 @@
-//! The first account, and logging in.
+//! The first account, logging in, and one's own password.
+
+use std::time::Duration;
 
 use naru_model::authorise::Principal;
 use naru_store::identity::SetupOutcome;
@@ -6,7 +8,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::audit::Deed;
 use crate::secret_text::{self, SecretText};
-use crate::{Identity, IdentityError, Origin, Result, password};
+use crate::{Identity, IdentityError, Known, Origin, Result, password};
+
+/// For so long after the password was given, a session may do what cannot be undone or gives rights.
+const CONFIRMED_LASTS: Duration = Duration::from_mins(10);
 
 /// What somebody logs in with.
 #[derive(Debug, Clone)]
@@ -100,5 +105,54 @@ impl Identity {
         tokio::task::spawn_blocking(move || password::verify(&password, hash.as_deref()))
             .await
             .map_err(|_| IdentityError::Closing)
+    }
+}
+
+impl Identity {
+    /// Checks the password of somebody who is logged in. Bounded by rate, like a login.
+    async fn check_again(&self, login: &str, password: SecretString, origin: &Origin) -> Result<()> {
+        let now = self.store.now();
+        self.attempts.check(login, origin, now)?;
+        let hash = self.store.account(login).await?.map(|account| account.password_hash);
+        if self.verify(password, hash.filter(|hash| !hash.is_empty())).await? {
+            self.attempts.succeeded(login);
+            return Ok(());
+        }
+        self.attempts.failed(login, origin, now);
+        Err(IdentityError::WrongPassword)
+    }
+
+    /// Sets one's own password. Ends every other session of the account.
+    pub async fn change_password(
+        &self,
+        known: &Known,
+        current: SecretString,
+        new: SecretString,
+        origin: &Origin,
+    ) -> Result<()> {
+        let login = &known.principal.login;
+        self.check_again(login, current, origin).await?;
+        password::check_password(&new)?;
+        let hash = self.hash(new).await?;
+        let keep = known.session.as_ref().map(|session| session.id.as_str());
+        Ok(self.store.set_password(login, &hash, keep).await?)
+    }
+
+    /// Notes that the password was given again in this session, for acts that cannot be undone or that give rights.
+    pub async fn confirm(&self, known: &Known, password: SecretString, origin: &Origin) -> Result<()> {
+        self.check_again(&known.principal.login, password, origin).await?;
+        match &known.session {
+            Some(session) => Ok(self.store.confirm_session(&session.id).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a browser has to give the password again. A token cannot, and is cut down by its scopes instead.
+    pub fn must_confirm(&self, known: &Known) -> bool {
+        let Some(session) = &known.session else { return false };
+        let now = self.store.now();
+        session
+            .authenticated_at
+            .is_none_or(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default() > CONFIRMED_LASTS)
     }
 }

@@ -11,6 +11,12 @@ pub enum IdentityError {
     /// The setup link was used, replaced by a newer one, or never existed.
     #[error("this setup link is not valid")]
     NoSuchSetupLink,
+    /// The invitation was used, taken back, has ended, or never existed.
+    #[error("this invitation is not valid")]
+    NoSuchInvitation,
+    /// The link to a new password was used, replaced by a newer one, has ended, or never existed.
+    #[error("this link is not valid")]
+    NoSuchPasswordLink,
     /// The login or its password is wrong; which of them is not said.
     #[error("the login or the password is wrong")]
     WrongPassword,
@@ -47,6 +53,12 @@ impl From<IdentityError> for Problem {
             IdentityError::NoSuchSetupLink => Self::new("identity.setup-link", summary)
                 .cause("it was used already, a newer one replaced it, or it was mistyped")
                 .hint("restart the server to get a new link, if there is no administrator yet"),
+            IdentityError::NoSuchInvitation => Self::new("identity.invitation", summary)
+                .cause("it was used already, was taken back, has ended, or was mistyped")
+                .hint("ask who invited you for a new one"),
+            IdentityError::NoSuchPasswordLink => Self::new("identity.password-link", summary)
+                .cause("it was used already, a newer one replaced it, it has ended, or was mistyped")
+                .hint("ask who made it for a new one"),
             IdentityError::WrongPassword => Self::new("identity.wrong-password", summary),
             IdentityError::TooManyAttempts { retry_after } => {
                 Self::new("identity.too-many-attempts", summary).cause(format!(

@@ -1,4 +1,4 @@
-//! The plain text of tokens, sessions and setup links: `naru_<id>_<secret>`. The id finds the row, so that the
+//! The plain text of tokens, sessions and one-time links: `naru_<id>_<secret>`. The id finds the row, so that the
 //! comparison of the secret can take constant time.
 
 use base64::Engine as _;
@@ -13,6 +13,10 @@ pub(crate) const TOKEN: &str = "naru";
 pub(crate) const SESSION: &str = "session";
 /// Begins every setup link's token.
 pub(crate) const SETUP: &str = "setup";
+/// Begins every invitation's token.
+pub(crate) const INVITATION: &str = "invite";
+/// Begins the token of every link to a new password.
+pub(crate) const RESET: &str = "password";
 
 const ID_BYTES: usize = 6;
 const SECRET_BYTES: usize = 32;

@@ -4,6 +4,7 @@
 //! One writer: [`Store::write`] is the only way to change anything. It counts as one effect, and rings the topics
 //! that it touched.
 
+mod account;
 pub mod audit;
 pub mod blob;
 pub mod certificate;
@@ -13,6 +14,7 @@ pub mod identity;
 pub mod image;
 pub mod image_keep;
 pub mod intent;
+pub mod invitation;
 pub mod lease;
 pub mod listing;
 pub mod log;

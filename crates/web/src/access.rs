@@ -30,6 +30,8 @@ pub(crate) struct Rule {
     pub(crate) access: Access,
     /// The audit log's word for it, such as `project.create`. Reads have none.
     pub(crate) audit: Option<&'static str>,
+    /// Whether a browser must have given the password of late: it cannot be undone, or gives rights.
+    pub(crate) fresh: bool,
 }
 
 /// Who may use a route.
@@ -93,7 +95,7 @@ pub(crate) async fn guard(
 ) -> Response {
     let target = request.uri().path().to_owned();
     let CameFrom(origin) = CameFrom::of(request.extensions());
-    let asking = match admit(&cx, rule.access, &mut request).await {
+    let asking = match admit(&cx, rule, &mut request).await {
         Ok(asking) => asking,
         Err(failure) => return failure.into_response(),
     };
@@ -127,7 +129,8 @@ fn place(resource: &Resource) -> (Option<&OrganisationName>, Option<&ProjectName
     }
 }
 
-async fn admit(cx: &Cx, access: Access, request: &mut Request) -> Result<Option<Asking>> {
+async fn admit(cx: &Cx, rule: Rule, request: &mut Request) -> Result<Option<Asking>> {
+    let access = rule.access;
     let Some((_, permission)) = access.asked() else { return Ok(None) };
     let credentials = credentials(request.headers());
     // Who is not logged in learns nothing, not even about names.
@@ -140,6 +143,9 @@ async fn admit(cx: &Cx, access: Access, request: &mut Request) -> Result<Option<
     };
     let asking = Asking { known, credentials, admitted: (permission, resource) };
     asking.require(cx, permission, &asking.admitted.1).await?;
+    if rule.fresh && cx.identity.must_confirm(&asking.known) {
+        return Err(Failure::unconfirmed());
+    }
     match &asking.admitted.1 {
         Resource::Instance => {}
         Resource::Organisation(name) => {

@@ -59,6 +59,16 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, problem)
     }
 
+    /// 403: the password was given too long ago for an act that cannot be undone or that gives rights.
+    pub(crate) fn unconfirmed() -> Self {
+        let problem = Problem::new("identity.confirm", "give your password once more first")
+            .cause(
+                "this cannot be undone or gives rights, and the password was given more than 10 minutes ago",
+            )
+            .state("nothing was changed");
+        Self::new(StatusCode::FORBIDDEN, problem)
+    }
+
     /// 404 for a project: missing and forbidden ones answer alike.
     pub(crate) fn no_project(name: &ProjectName) -> Self {
         Self::missing(format!("project `{name}`"), "naru project list")
@@ -122,7 +132,9 @@ impl From<StoreError> for Failure {
 impl From<IdentityError> for Failure {
     fn from(error: IdentityError) -> Self {
         let (status, retry_after_seconds) = match &error {
-            IdentityError::NoSuchSetupLink => (StatusCode::FORBIDDEN, None),
+            IdentityError::NoSuchSetupLink
+            | IdentityError::NoSuchInvitation
+            | IdentityError::NoSuchPasswordLink => (StatusCode::FORBIDDEN, None),
             IdentityError::WrongPassword => (StatusCode::UNAUTHORIZED, None),
             IdentityError::TooManyAttempts { retry_after } => {
                 (StatusCode::TOO_MANY_REQUESTS, Some(retry_after.as_secs().max(1)))

@@ -63,11 +63,21 @@ impl Row {
 }
 
 fn get<H: Handler<T, Cx>, T: 'static>(access: Access, path: &'static str, handler: H) -> Row {
-    Row { method: "GET", path, rule: Rule { access, audit: None }, handler: routing::get(handler) }
+    Row {
+        method: "GET",
+        path,
+        rule: Rule { access, audit: None, fresh: false },
+        handler: routing::get(handler),
+    }
 }
 
 fn post<H: Handler<T, Cx>, T: 'static>(access: Access, path: &'static str, handler: H) -> Row {
-    Row { method: "POST", path, rule: Rule { access, audit: None }, handler: routing::post(handler) }
+    Row {
+        method: "POST",
+        path,
+        rule: Rule { access, audit: None, fresh: false },
+        handler: routing::post(handler),
+    }
 }
 
 #[rustfmt::skip] // one row, one line

@@ -2,15 +2,19 @@
 //! before it is called.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod certificate;
 pub(crate) mod crossing;
 pub(crate) mod environment;
 pub(crate) mod event;
 pub(crate) mod instance;
 pub(crate) mod intent;
+pub(crate) mod invitation;
 pub(crate) mod log;
 pub(crate) mod maintenance;
+pub(crate) mod member;
 pub(crate) mod organisation;
+pub(crate) mod people;
 pub(crate) mod project;
 pub(crate) mod receipt;
 pub(crate) mod release;

@@ -22,29 +22,35 @@ struct Entry {
 }
 
 fn open(routes: UtoipaMethodRouter<Cx>) -> Entry {
-    Entry { rule: Rule { access: Access::Open, audit: None }, routes }
+    Entry { rule: Rule { access: Access::Open, audit: None, fresh: false }, routes }
 }
 
 fn instance(permission: Permission, routes: UtoipaMethodRouter<Cx>) -> Entry {
-    Entry { rule: Rule { access: Access::Instance(permission), audit: None }, routes }
+    Entry { rule: Rule { access: Access::Instance(permission), audit: None, fresh: false }, routes }
 }
 
 fn organisation(permission: Permission, routes: UtoipaMethodRouter<Cx>) -> Entry {
-    Entry { rule: Rule { access: Access::Organisation(permission), audit: None }, routes }
+    Entry { rule: Rule { access: Access::Organisation(permission), audit: None, fresh: false }, routes }
 }
 
 fn project(permission: Permission, routes: UtoipaMethodRouter<Cx>) -> Entry {
-    Entry { rule: Rule { access: Access::Project(permission), audit: None }, routes }
+    Entry { rule: Rule { access: Access::Project(permission), audit: None, fresh: false }, routes }
 }
 
 fn environment(permission: Permission, routes: UtoipaMethodRouter<Cx>) -> Entry {
-    Entry { rule: Rule { access: Access::Environment(permission), audit: None }, routes }
+    Entry { rule: Rule { access: Access::Environment(permission), audit: None, fresh: false }, routes }
 }
 
 impl Entry {
     /// The audit log's word for this change.
     fn audited(mut self, action: &'static str) -> Self {
         self.rule.audit = Some(action);
+        self
+    }
+
+    /// Asks a browser for the password again when it was given long ago.
+    fn fresh(mut self) -> Self {
+        self.rule.fresh = true;
         self
     }
 }
@@ -55,10 +61,10 @@ fn table() -> Vec<Entry> {
         Administer, AdministerInstance, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance,
     };
     use routes::{
-        account, certificate, crossing, event, instance as here, intent, log, maintenance, project as projects, receipt,
-        release, rollout, run, setting, trigger, environment as environments, organisation as organisations,
+        account, audit, certificate, crossing, event, instance as here, intent, log, maintenance, project as projects, receipt,
+        release, rollout, run, setting, trigger, environment as environments,
     };
-    vec![
+    let rows = vec![
         open(routes!(here::healthz)),
         open(routes!(here::readyz)),
         open(routes!(here::openapi)),
@@ -67,9 +73,10 @@ fn table() -> Vec<Entry> {
         instance(OwnTokens, routes!(account::logout)).audited("account.logout"),
         instance(UseInstance, routes!(account::whoami)),
         instance(OwnTokens, routes!(account::list_tokens)),
-        instance(OwnTokens, routes!(account::create_token)).audited("token.create"),
+        instance(OwnTokens, routes!(account::create_token)).audited("token.create").fresh(),
         instance(OwnTokens, routes!(account::revoke_token)).audited("token.revoke"),
-        instance(UseInstance, routes!(account::audit)),
+        instance(UseInstance, routes!(audit::list)),
+        instance(UseInstance, routes!(audit::export)),
         instance(ReadInstance, routes!(here::doctor)),
         instance(UseInstance, routes!(here::capabilities)),
         instance(UseInstance, routes!(receipt::keys)),
@@ -80,13 +87,10 @@ fn table() -> Vec<Entry> {
         instance(AdministerInstance, routes!(certificate::unset)).audited("certificate.unset"),
         instance(ReadInstance, routes!(here::metrics)),
         instance(UseInstance, routes!(event::events)),
-        instance(UseInstance, routes!(organisations::list)),
-        organisation(Read, routes!(organisations::show)),
-        organisation(Read, routes!(organisations::list_members)),
         instance(UseInstance, routes!(projects::list)),
         instance(UseInstance, routes!(projects::create)).audited("project.create"),
         project(Read, routes!(projects::show)),
-        project(Delete, routes!(projects::delete)).audited("project.delete"),
+        project(Delete, routes!(projects::delete)).audited("project.delete").fresh(),
         project(Read, routes!(event::project_events)),
         project(Read, routes!(trigger::list)),
         project(Run, routes!(trigger::replay)).audited("trigger.replay"),
@@ -125,6 +129,46 @@ fn table() -> Vec<Entry> {
         project(Read, routes!(setting::list_pipeline_secrets)),
         project(Administer, routes!(setting::set_pipeline_secret)).audited("secret.set"),
         project(Administer, routes!(setting::unset_pipeline_secret)).audited("secret.unset"),
+    ];
+    rows.into_iter().chain(people_rows()).collect()
+}
+
+#[rustfmt::skip] // one row, one line
+fn people_rows() -> Vec<Entry> {
+    use Permission::{Administer, AdministerInstance, ManageMembers, OwnTokens, Read, UseInstance};
+    use routes::{invitation, member, organisation as organisations, people};
+    vec![
+        open(routes!(invitation::look)),
+        open(routes!(invitation::accept)),
+        open(routes!(invitation::reset)),
+        instance(OwnTokens, routes!(invitation::join)),
+        instance(OwnTokens, routes!(people::change_profile)).audited("account.profile"),
+        instance(OwnTokens, routes!(people::change_password)).audited("account.password"),
+        instance(OwnTokens, routes!(people::confirm)).audited("account.confirm"),
+        instance(OwnTokens, routes!(people::list_sessions)),
+        instance(OwnTokens, routes!(people::end_session)).audited("session.end"),
+        instance(AdministerInstance, routes!(people::list)),
+        instance(AdministerInstance, routes!(people::change)).audited("account.change").fresh(),
+        instance(AdministerInstance, routes!(invitation::password_link)).audited("account.password-link").fresh(),
+        instance(UseInstance, routes!(organisations::list)),
+        instance(AdministerInstance, routes!(organisations::create)).audited("organisation.create").fresh(),
+        organisation(Read, routes!(organisations::show)),
+        organisation(ManageMembers, routes!(organisations::change)).audited("organisation.change"),
+        organisation(ManageMembers, routes!(organisations::delete)).audited("organisation.delete").fresh(),
+        organisation(Read, routes!(organisations::list_members)),
+        organisation(ManageMembers, routes!(member::set)).audited("member.set").fresh(),
+        organisation(ManageMembers, routes!(member::remove)).audited("member.remove").fresh(),
+        organisation(Read, routes!(member::leave)).audited("member.leave").fresh(),
+        organisation(ManageMembers, routes!(invitation::member_password_link)).audited("account.password-link").fresh(),
+        organisation(ManageMembers, routes!(invitation::list)),
+        organisation(ManageMembers, routes!(invitation::create)).audited("invitation.create").fresh(),
+        organisation(ManageMembers, routes!(invitation::revoke)).audited("invitation.revoke"),
+        project(Administer, routes!(member::list_roles)),
+        project(ManageMembers, routes!(member::set_project_role)).audited("role.set").fresh(),
+        project(ManageMembers, routes!(member::unset_project_role)).audited("role.unset").fresh(),
+        environment(ManageMembers, routes!(member::set_environment_role)).audited("role.set").fresh(),
+        environment(ManageMembers, routes!(member::unset_environment_role)).audited("role.unset").fresh(),
+        environment(Administer, routes!(member::protect)).audited("environment.protect").fresh(),
     ]
 }
 
@@ -227,7 +271,10 @@ mod tests {
                 "GET /readyz",
                 "GET /api/v1/openapi.json",
                 "POST /api/v1/setup",
-                "POST /api/v1/login"
+                "POST /api/v1/login",
+                "POST /api/v1/invitations/look",
+                "POST /api/v1/invitations/accept",
+                "POST /api/v1/password-reset"
             ]
         );
     }
@@ -251,10 +298,16 @@ mod tests {
 
     #[test]
     fn every_change_leaves_an_audit_line() {
-        // Nobody is known there yet: identity writes these lines itself.
-        let by_identity = ["/api/v1/setup", "/api/v1/login"];
+        // Identity writes the lines of one-time links itself, and where nobody is known yet.
+        let by_identity = [
+            "/api/v1/setup",
+            "/api/v1/login",
+            "/api/v1/invitations/accept",
+            "/api/v1/invitations/join",
+            "/api/v1/password-reset",
+        ];
         // What is sent there is looked at, and changes nothing.
-        let by_sending = ["/api/v1/receipts/verify"];
+        let by_sending = ["/api/v1/receipts/verify", "/api/v1/invitations/look"];
         for entry in table() {
             for (path, item) in &entry.routes.1.paths {
                 let reads = item.get.is_some() || by_sending.contains(&path.as_str());

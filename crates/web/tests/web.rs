@@ -20,6 +20,8 @@ mod page_frame;
 mod page_project;
 #[path = "web/page_run.rs"]
 mod page_run;
+#[path = "web/people.rs"]
+mod people;
 #[path = "web/project.rs"]
 mod project;
 #[path = "web/rollout.rs"]

@@ -5,7 +5,8 @@ use naru_model::api::{self, AuditLine, IssuedToken, Page, Whoami};
 use naru_model::authorise::Permission;
 use serde_json::Value;
 
-use crate::arguments::{Audit, Login, Token, TokenCreate};
+use crate::arguments::people::{Audit, Form};
+use crate::arguments::{Login, Token, TokenCreate};
 use crate::client::Client;
 use crate::commands::{encoded, more, query};
 use crate::config::{self, Config};
@@ -44,15 +45,21 @@ async fn set_up(url: &str, setup_token: String, login: Option<String>, screen: &
         Some(login) => login,
         None => screen.outside.line("Login of the first administrator")?,
     };
+    let password = new_password(screen)?;
+    let wish = api::Setup { setup_token, login, password };
+    let issued = client.post::<IssuedToken>("/api/v1/setup", &wish).await?.view;
+    remember(screen, &client, issued.token, &issued.login)
+}
+
+/// A password that is to be set, asked for twice.
+pub(crate) fn new_password(screen: &mut Screen) -> Result<String> {
     let password = screen.outside.secret_line("Password (10 characters or more)")?;
     if screen.outside.asks && screen.outside.secret_line("The same password again")? != password {
         let problem =
             Problem::new("cli.passwords-differ", "the two passwords differ").state("nothing was changed");
         return Err(problem.into());
     }
-    let wish = api::Setup { setup_token, login, password };
-    let issued = client.post::<IssuedToken>("/api/v1/setup", &wish).await?.view;
-    remember(screen, &client, issued.token, &issued.login)
+    Ok(password)
 }
 
 /// `http://host/setup?token=…` → the server and the token.
@@ -73,7 +80,7 @@ fn label(screen: &Screen) -> String {
     format!("login from {label}")
 }
 
-fn remember(screen: &mut Screen, client: &Client, token: String, login: &str) -> Result<()> {
+pub(crate) fn remember(screen: &mut Screen, client: &Client, token: String, login: &str) -> Result<()> {
     let config =
         Config { url: Some(client.base().to_owned()), token: Some(token), login: Some(login.to_owned()) };
     let file = config::write(&screen.outside, &config)?;
@@ -174,7 +181,14 @@ fn token_row(screen: &Screen, token: &api::Token) -> Vec<String> {
 
 pub(crate) async fn audit(arguments: &Audit, screen: &mut Screen) -> Result<()> {
     let client = place::client(&screen.outside)?;
-    let path = format!("/api/v1/audit{}", query(&arguments.paging));
+    let which = filter(arguments);
+    if let Some(form) = arguments.export {
+        let form = if form == Form::Csv { "csv" } else { "ndjson" };
+        let text = client.text(&format!("/api/v1/audit/export?format={form}{which}")).await?;
+        screen.line(text.trim_end());
+        return Ok(());
+    }
+    let path = format!("/api/v1/audit{}{which}", query(&arguments.paging));
     let answer = client.get::<Page<AuditLine>>(&path).await?;
     screen.show(&answer, |screen, page| {
         let row = |line: &AuditLine| {
@@ -184,13 +198,33 @@ pub(crate) async fn audit(arguments: &Audit, screen: &mut Screen) -> Result<()> 
                 line.action.clone(),
                 line.target.clone(),
                 line.result.clone(),
+                line.address.clone(),
+                line.detail.clone(),
             ]
         };
         let rows: Vec<_> = page.items.iter().map(row).collect();
-        screen.table(&["when", "who", "what", "on", "result"], &rows, "nothing was changed yet");
+        screen.table(
+            &["when", "who", "what", "on", "result", "from", "detail"],
+            &rows,
+            "nothing was changed yet",
+        );
         more(screen, page);
     });
     Ok(())
+}
+
+/// `&login=…&action=…`.
+fn filter(arguments: &Audit) -> String {
+    let given = [
+        ("login", arguments.login.clone()),
+        ("action", arguments.action.clone()),
+        ("project", arguments.project.as_ref().map(ToString::to_string)),
+        ("result", arguments.result.clone()),
+        ("since", arguments.since.map(|at| at.to_string())),
+        ("until", arguments.until.map(|at| at.to_string())),
+    ];
+    let pairs = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    pairs.map(|(name, value)| format!("&{name}={}", encoded(&value))).collect()
 }
 
 #[cfg(test)]

@@ -160,3 +160,97 @@ pub struct AuditLine {
     #[serde(default)]
     pub detail: String,
 }
+
+/// An account, as instance administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Account {
+    /// The login name.
+    pub login: String,
+    /// What people call them; may be empty.
+    #[serde(default)]
+    pub display_name: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Since when nobody can log in with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub disabled_at: Option<Timestamp>,
+    /// Whether it may change the instance.
+    pub administrator: bool,
+}
+
+/// What is changed of an account by an instance administrator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AccountChange {
+    /// Nobody can log in with it, and its tokens and sessions are not good any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// Whether it may change the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub administrator: Option<bool>,
+}
+
+/// What somebody changes of their own account. What is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Profile {
+    /// What people call them, at most 80 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// `en` or `ko`; empty for the browser's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// An IANA time zone, such as `Asia/Seoul`; empty for the browser's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// Sets one's own password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PasswordChange {
+    /// The password until now.
+    pub current: String,
+    /// 10 to 200 characters.
+    pub new: String,
+}
+
+/// Sets a password with a one-time link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PasswordReset {
+    /// The token of the one-time link.
+    pub link: String,
+    /// 10 to 200 characters.
+    pub password: String,
+}
+
+/// The password once more, before an act that cannot be undone or that gives rights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Confirmation {
+    /// The caller's password.
+    pub password: String,
+}
+
+/// A browser that is logged in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Session {
+    /// Names it.
+    pub id: String,
+    /// Whether this request came with it.
+    pub current: bool,
+    /// What the browser says it is: a stranger's text.
+    #[serde(default)]
+    pub user_agent: String,
+    /// Where it logged in from, if that is known.
+    #[serde(default)]
+    pub address: String,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it was last used, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_seen_at: Option<Timestamp>,
+    /// When it ends by itself.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}

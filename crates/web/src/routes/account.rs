@@ -1,4 +1,4 @@
-//! Setup, login, tokens and the audit log.
+//! Setup, login and tokens.
 
 use std::time::Duration;
 
@@ -6,9 +6,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use naru_model::EnvironmentKey;
-use naru_model::api::{AuditLine, IssuedToken, Login, Membership, NewToken, Page, Setup, Token, Whoami};
+use naru_model::api::{IssuedToken, Login, Membership, NewToken, Page, Setup, Token, Whoami};
 use naru_model::authorise::{Permission, Resource};
-use naru_store::audit::{AuditFilter, AuditRow};
 use naru_store::identity::TokenRow;
 use secrecy::ExposeSecret as _;
 
@@ -20,7 +19,7 @@ use crate::paging::Paging;
 
 const LOGIN_LABEL: &str = "login";
 
-fn issued(login: String, issued: &naru_identity::Issued) -> IssuedToken {
+pub(crate) fn issued(login: String, issued: &naru_identity::Issued) -> IssuedToken {
     IssuedToken {
         id: issued.id.clone(),
         token: issued.plain.expose_secret().to_owned(),
@@ -174,34 +173,4 @@ pub(crate) async fn revoke_token(
 ) -> Result<StatusCode> {
     cx.identity.revoke_token(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Who changed what, newest first: one's own lines, those of organisations whose audit log one may read, and the
-/// instance's for its administrators.
-#[utoipa::path(get, path = "/api/v1/audit", operation_id = "audit", tag = "account", params(Paging),
-    responses((status = 200, body = Page<AuditLine>), (status = "default", body = naru_model::Problem)))]
-pub(crate) async fn audit(
-    State(cx): State<Cx>,
-    asking: Asking,
-    InQuery(paging): InQuery<Paging>,
-) -> Result<Json<Page<AuditLine>>> {
-    let filter = AuditFilter { before: paging.after_number(), ..AuditFilter::default() };
-    let rows = cx.identity.audit(&asking.known, &filter, paging.probe()).await?;
-    let lines = rows.into_iter().map(audit_line).collect();
-    Ok(Json(paging.page(lines, |line: &AuditLine| line.id.to_string())))
-}
-
-fn audit_line(row: AuditRow) -> AuditLine {
-    AuditLine {
-        id: row.id,
-        at: row.at,
-        login: row.login,
-        action: row.action,
-        organisation: row.organisation,
-        project: row.project,
-        target: row.target,
-        result: row.result,
-        address: row.address,
-        detail: row.detail,
-    }
 }

@@ -122,6 +122,7 @@ pub(crate) struct World {
     pub(crate) identity: Identity,
     pub(crate) logs: LogStore,
     pub(crate) behind: Arc<Stand>,
+    clock: Arc<Hands>,
     _folder: tempfile::TempDir,
 }
 
@@ -148,7 +149,8 @@ impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(Hands(Mutex::new("2026-11-21T10:00:00Z".parse().unwrap())));
-        let store = Store::open(&folder.path().join("naru.db"), clock, Arc::new(Unobserved)).await.unwrap();
+        let store =
+            Store::open(&folder.path().join("naru.db"), clock.clone(), Arc::new(Unobserved)).await.unwrap();
         let identity = Identity::new(store.clone());
         let logs = LogStore::open(&folder.path().join("logs"), LogLimits::default()).await.unwrap();
         let behind = Arc::new(Stand::default());
@@ -160,7 +162,7 @@ impl World {
             behind: behind.clone(),
             address: Address { base_url: format!("http://{HOST}"), hosts: Vec::new(), proxies: Vec::new() },
         });
-        Self { router, store, identity, logs, behind, _folder: folder }
+        Self { router, store, identity, logs, behind, clock, _folder: folder }
     }
 
     /// With an administrator; returns a token that may do everything.
@@ -169,6 +171,12 @@ impl World {
         let principal = world.administrator().await;
         let issued = world.identity.create_token(&principal, NewToken::default()).await.unwrap();
         (world, issued.plain.expose_secret().to_owned())
+    }
+
+    /// Lets time go by.
+    pub(crate) fn pass(&self, time: std::time::Duration) {
+        let mut now = self.clock.0.lock().unwrap();
+        *now += time;
     }
 
     async fn administrator(&self) -> Principal {

@@ -22,6 +22,10 @@ mod page_project;
 mod page_run;
 #[path = "web/people.rs"]
 mod people;
+#[path = "web/page_project.rs"]
+mod page_project;
+#[path = "web/page_run.rs"]
+mod page_run;
 #[path = "web/project.rs"]
 mod project;
 #[path = "web/rollout.rs"]

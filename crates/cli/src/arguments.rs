@@ -182,8 +182,15 @@ Deliveries go on underneath. It ends when it is switched off, not by itself."
     /// What the services of an environment print.
     #[command(after_help = "Examples:
   naru logs -p shop -f                   follow all services
-  naru logs web -p shop -e staging       one service")]
+  naru logs web -p shop -e staging       one service
+  naru logs -p shop --grep 'order 4711'  what was printed about it, also by revisions before")]
     Logs(Logs),
+    /// What an environment used and answered: CPU, memory, network, requests, errors, latency.
+    #[command(after_help = "Examples:
+  naru metrics -p shop                   the last hour
+  naru metrics web -p shop --range 7d    one service, a week
+  naru metrics -p shop --json            every value, with gaps as null")]
+    Metrics(Metrics),
     /// Prints where an environment can be reached, and opens a browser if there is one.
     Open(Open),
     /// Who changed what: your own lines, those of organisations you own, the instance's for its administrators.
@@ -702,12 +709,26 @@ pub(crate) struct Logs {
     pub(crate) service: Option<ServiceName>,
     #[command(flatten)]
     pub(crate) place: InEnvironment,
+    /// Only lines that contain this text, as it is written.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
     /// Goes on with what is printed later.
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Puts the time before each line.
     #[arg(long, short)]
     pub(crate) times: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Metrics {
+    /// Only this service; all together without it.
+    pub(crate) service: Option<ServiceName>,
+    #[command(flatten)]
+    pub(crate) place: InEnvironment,
+    /// How far back.
+    #[arg(long, default_value = "1h", value_parser = ["1h", "6h", "24h", "7d", "30d"])]
+    pub(crate) range: String,
 }
 
 #[derive(Debug, Args)]

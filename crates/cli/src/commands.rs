@@ -5,6 +5,7 @@ mod certificate;
 mod delivery;
 mod log;
 pub(crate) mod maintenance;
+mod metric;
 mod people;
 mod project;
 mod receipt;
@@ -65,6 +66,7 @@ async fn dispatch(command: Command, screen: &mut Screen) -> Result<u8> {
         Command::Certificate(command) => certificate::certificate(command, screen).await,
         Command::Maintenance(command) => maintenance::maintenance(command, screen).await,
         Command::Logs(arguments) => log::services(arguments, screen).await,
+        Command::Metrics(arguments) => metric::metrics(arguments, screen).await,
         Command::Open(arguments) => status::open(arguments, screen).await,
         Command::Completions(arguments) => {
             completions(&arguments, screen);

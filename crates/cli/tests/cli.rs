@@ -6,6 +6,8 @@ mod certificate;
 mod document;
 #[path = "cli/maintenance.rs"]
 mod maintenance;
+#[path = "cli/metric.rs"]
+mod metric;
 #[path = "cli/output.rs"]
 mod output;
 #[path = "cli/world.rs"]

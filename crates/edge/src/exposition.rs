@@ -191,6 +191,7 @@ mod tests {
 
     fn metrics(routes: Vec<RouteCounts>) -> Metrics {
         Metrics {
+            counting_since: None,
             latency_bounds_ms: LATENCY_BOUNDS_MS.to_vec(),
             connections: 3,
             held: 0,

@@ -72,14 +72,20 @@ pub enum LogSource {
 }
 
 /// What a replica uses.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
+    /// Where it runs.
+    pub environment: EnvironmentKey,
     /// Which replica.
     pub replica: ReplicaKey,
     /// Total CPU time since it started, in microseconds.
     pub cpu_micros: u64,
-    /// Resident memory in bytes.
+    /// Memory in bytes, without the page cache that the kernel takes back when it likes.
     pub memory_bytes: u64,
+    /// Bytes that came to it over its networks since it started.
+    pub received_bytes: u64,
+    /// Bytes that it sent since it started.
+    pub sent_bytes: u64,
 }
 
 /// An environment that exists on the engine, found by label.
@@ -123,8 +129,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Output from `from` on; ends when the source has ended, or fails with `Transient` when the engine goes away.
     fn logs(&self, source: &LogSource, from: LogPosition) -> BoxStream<'static, Result<LogLine, StepError>>;
 
-    /// What the environment's replicas use now.
-    async fn usage(&self, environment: &EnvironmentKey) -> Result<Vec<Usage>, StepError>;
+    /// What every running replica of this instance uses now, by environment and replica. Cheap enough to be asked every few
+    /// seconds.
+    async fn usage(&self) -> Result<Vec<Usage>, StepError>;
 }
 
 /// Leads requests to replicas. Implemented by the edge's control client and by the fake.

@@ -81,8 +81,8 @@ impl Engine for ObservedEngine {
         self.inner.logs(source, from)
     }
 
-    async fn usage(&self, environment: &EnvironmentKey) -> Result<Vec<Usage>, StepError> {
-        self.inner.usage(environment).await
+    async fn usage(&self) -> Result<Vec<Usage>, StepError> {
+        self.inner.usage().await
     }
 }
 

@@ -14,6 +14,7 @@ pub mod id;
 pub mod job;
 pub mod maintenance;
 pub mod manifest;
+pub mod metric;
 pub mod name;
 pub mod pipeline;
 pub mod problem;

@@ -1,5 +1,8 @@
 //! The collector on an engine whose logs are scripted: nothing is lost, repeated or shown unmasked.
 
+#[path = "observe/sample.rs"]
+mod sample;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -141,7 +144,7 @@ impl Engine for Tape {
         .boxed()
     }
 
-    async fn usage(&self, _: &EnvironmentKey) -> Result<Vec<Usage>, StepError> {
+    async fn usage(&self) -> Result<Vec<Usage>, StepError> {
         Ok(Vec::new())
     }
 }

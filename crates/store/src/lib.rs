@@ -19,6 +19,7 @@ pub mod lease;
 pub mod listing;
 pub mod log;
 pub mod maintenance;
+pub mod metric;
 pub mod organisation;
 pub mod project;
 pub mod receipt;

@@ -249,8 +249,8 @@ impl LogStore {
         blocking(move || stream.tail(count)).await
     }
 
-    /// Up to `limit` records that contain `needle`, oldest first, from `cursor` on. `next` is where the search goes
-    /// on; `at_end` says that everything was searched.
+    /// Up to `limit` records that contain `needle`, oldest first, from `cursor` on; about 8 MiB are searched. `next` is where
+    /// the search goes on; `at_end` says that everything was searched.
     pub async fn search(
         &self,
         stream: &LogStream,

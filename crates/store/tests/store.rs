@@ -6,6 +6,8 @@
 mod blob;
 #[path = "store/log.rs"]
 mod log;
+#[path = "store/metric.rs"]
+mod metric;
 #[path = "store/people.rs"]
 mod people;
 #[path = "store/run.rs"]

@@ -1,5 +1,6 @@
 // The one script. Pages are complete without it; it adds: regions that follow what changes (`data-live`), links and
-// forms that swap the page in place, copy buttons, keys, and logs that scroll through a million lines.
+// forms that swap the page in place, copy buttons, keys, the cursor of charts, and logs that scroll through a million
+// lines.
 // It loads nothing from elsewhere and puts only this server's own pages into the document.
 
 const korean = () => document.documentElement.lang === "ko";
@@ -331,8 +332,80 @@ function enter(root) {
     if (!served.has(region)) served.set(region, region.outerHTML);
   }
   all("[data-copy]", root).forEach(offerCopy);
+  if (cursor !== null) all("[data-charts]", root).forEach((charts) => pointAt(charts, stepAt(charts, cursor)));
   all(".log-view", root).forEach((view) => new Log(view));
 }
+
+// ---- charts: one cursor for all of a page ------------------------------------------------------------------------
+
+const SVG = "http://www.w3.org/2000/svg";
+const LOOK_AT_FIGURES = 15000;
+let cursor = null; // the instant under the cursor in ms: it stays where it was while time moves on
+
+/** The step under an instant of a group of charts. */
+function stepAt(charts, instant) {
+  return Math.floor((instant - Number(charts.dataset.from)) / 1000 / Number(charts.dataset.step));
+}
+
+/** Shows the values of one step in every chart, or what is said about the whole time again. */
+function pointAt(charts, step) {
+  const pictures = all("svg[data-chart]", charts);
+  const steps = Number(pictures[0]?.dataset.steps ?? 0);
+  const shown = step !== null && step >= 0 && step < steps;
+  const instant = Number(charts.dataset.from) + step * Number(charts.dataset.step) * 1000;
+  cursor = shown ? instant : null;
+  const isLong = steps * Number(charts.dataset.step) > 86400;
+  const hour = new Date(instant).toLocaleString(document.documentElement.lang, isLong
+    ? { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }
+    : { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  for (const picture of pictures) {
+    const { left, width, top, bottom } = picture.dataset;
+    const line = picture.querySelector(".cursor") ?? picture.appendChild(document.createElementNS(SVG, "line"));
+    line.setAttribute("class", shown ? "cursor" : "cursor hidden");
+    const told = picture.closest("figure").querySelector("[data-told]");
+    told.dataset.told ||= told.textContent;
+    if (!shown) {
+      told.textContent = told.dataset.told;
+      continue;
+    }
+    const x = Number(left) + (Number(width) * (step + 0.5)) / steps;
+    for (const [name, value] of [["x1", x], ["x2", x], ["y1", top], ["y2", bottom]]) line.setAttribute(name, value);
+    const values = all("path[data-values]", picture).map((path) =>
+      `${path.dataset.name} ${path.dataset.values.split("|")[step] || "–"}`.trim());
+    told.textContent = `${hour} · ${values.join(" · ")}`;
+  }
+}
+
+document.addEventListener("pointermove", (event) => {
+  const picture = event.target.closest?.("svg[data-chart]");
+  if (!picture) return;
+  const box = picture.getBoundingClientRect();
+  const x = ((event.clientX - box.left) / box.width) * picture.viewBox.baseVal.width;
+  const { left, width, steps } = picture.dataset;
+  pointAt(picture.closest("[data-charts]"), Math.floor(((x - Number(left)) / Number(width)) * Number(steps)));
+}, { passive: true });
+
+document.addEventListener("pointerout", (event) => {
+  const charts = event.target.closest?.("[data-charts]");
+  if (charts && !charts.contains(event.relatedTarget)) pointAt(charts, null);
+}, { passive: true });
+
+document.addEventListener("keydown", (event) => {
+  const charts = document.activeElement;
+  if (!charts?.matches?.("[data-charts]") || event.metaKey || event.ctrlKey || event.altKey) return;
+  const last = Number(charts.querySelector("svg[data-chart]")?.dataset.steps ?? 0) - 1;
+  const now = cursor === null ? last + 1 : stepAt(charts, cursor);
+  const moves = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last, Escape: null };
+  if (!(event.key in moves)) return;
+  event.preventDefault();
+  const step = moves[event.key];
+  pointAt(charts, step === null ? null : Math.min(last, Math.max(0, step)));
+  const said = all("figcaption", charts).map((caption) => caption.textContent.trim()).join("; ");
+  document.querySelector("[data-charts-said]").textContent = step === null ? "" : said;
+});
+
+// Figures ring nobody: they are looked at as often as they are taken.
+setInterval(() => document.querySelector("[data-figures]") && ring(), LOOK_AT_FIGURES);
 
 // ---- logs -------------------------------------------------------------------------------------------------------
 

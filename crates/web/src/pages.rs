@@ -9,6 +9,7 @@ mod activity;
 mod ansi;
 mod answer;
 mod assets;
+mod chart;
 mod configuration;
 mod crossing;
 mod edge;
@@ -19,6 +20,7 @@ mod html;
 mod language;
 mod log;
 mod login;
+mod metrics;
 mod new_project;
 mod preference;
 mod problem;
@@ -110,6 +112,7 @@ fn table() -> Vec<Row> {
         get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/lines", log::lines),
         get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/find", log::find),
         get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/text", log::text),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/metrics", metrics::show),
         get(Project(Read), "/projects/{project}/triggers", triggers::show),
         post(Project(Run), "/projects/{project}/triggers/{trigger}/replay", triggers::replay).audited("trigger.replay"),
         get(Project(Read), "/projects/{project}/releases", releases::list),

@@ -13,6 +13,7 @@ pub(crate) mod invitation;
 pub(crate) mod log;
 pub(crate) mod maintenance;
 pub(crate) mod member;
+pub(crate) mod metric;
 pub(crate) mod organisation;
 pub(crate) mod people;
 pub(crate) mod project;

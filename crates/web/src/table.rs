@@ -61,7 +61,7 @@ fn table() -> Vec<Entry> {
         Administer, AdministerInstance, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance,
     };
     use routes::{
-        account, audit, certificate, crossing, event, instance as here, intent, log, maintenance, project as projects, receipt,
+        account, audit, certificate, crossing, event, instance as here, intent, log, maintenance, metric, project as projects, receipt,
         release, rollout, run, setting, trigger, environment as environments,
     };
     let rows = vec![
@@ -116,6 +116,7 @@ fn table() -> Vec<Entry> {
         project(Read, routes!(intent::show)),
         environment(Read, routes!(crossing::show)),
         environment(Read, routes!(log::service_logs)),
+        environment(Read, routes!(metric::show)),
         environment(Read, routes!(setting::show_configuration)),
         environment(Configure, routes!(setting::change_configuration)).audited("configuration.change"),
         environment(Read, routes!(maintenance::show)),

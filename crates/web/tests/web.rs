@@ -8,6 +8,8 @@ mod certificate;
 mod document;
 #[path = "web/maintenance.rs"]
 mod maintenance;
+#[path = "web/metric.rs"]
+mod metric;
 #[path = "web/page.rs"]
 mod page;
 #[path = "web/page_admin.rs"]
@@ -26,6 +28,8 @@ mod people;
 mod page_project;
 #[path = "web/page_run.rs"]
 mod page_run;
+#[path = "web/page_metrics.rs"]
+mod page_metrics;
 #[path = "web/project.rs"]
 mod project;
 #[path = "web/rollout.rs"]

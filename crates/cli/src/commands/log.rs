@@ -48,10 +48,10 @@ pub(crate) async fn services(arguments: Logs, screen: &mut Screen) -> Result<()>
     let project = place::project(&screen.outside, arguments.place.project.project.as_ref())?;
     let environment = place::environment(&screen.outside, arguments.place.environment.as_ref())?;
     let path = format!("/api/v1/projects/{project}/environments/{environment}/logs");
-    let path = match arguments.service {
-        Some(service) => format!("{path}?service={service}"),
-        None => path,
-    };
+    let service = arguments.service.map(|service| format!("service={service}"));
+    let search = arguments.grep.map(|text| format!("search={}", encoded(&text)));
+    let asked: Vec<String> = service.into_iter().chain(search).collect();
+    let path = if asked.is_empty() { path } else { format!("{path}?{}", asked.join("&")) };
     let how = How { follow: arguments.follow, times: arguments.times };
     print(&client, &path, how, true, screen).await
 }

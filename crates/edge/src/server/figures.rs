@@ -4,11 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use naru_model::{EnvironmentKey, RevisionNumber};
+pub use naru_model::metric::LATENCY_BOUNDS_MS;
+use naru_model::{EnvironmentKey, RevisionNumber, Timestamp};
 use serde::{Deserialize, Serialize};
-
-/// Upper bounds of the latency buckets in milliseconds; one more bucket has none.
-pub const LATENCY_BOUNDS_MS: [u64; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
 /// Live counters.
 #[derive(Debug, Default)]
@@ -132,7 +130,7 @@ pub struct Counts {
 
 impl Counts {
     /// Requests that came to an end, and those of them that failed.
-    pub(super) fn ended_and_failed(&self) -> (u64, u64) {
+    pub fn ended_and_failed(&self) -> (u64, u64) {
         let answered =
             self.status_1xx + self.status_2xx + self.status_3xx + self.status_4xx + self.status_5xx;
         (answered + self.cancelled, self.status_5xx + self.broken)
@@ -159,6 +157,9 @@ pub struct RouteCounts {
 /// Everything the edge counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metrics {
+    /// Since when everything here is counted; another instant means that it began anew.
+    #[serde(default)]
+    pub counting_since: Option<Timestamp>,
     /// Upper bounds of the latency buckets in milliseconds.
     pub latency_bounds_ms: Vec<u64>,
     /// Open client connections.

@@ -278,6 +278,7 @@ impl Edge {
     /// The counters of everything.
     pub async fn metrics(&self) -> Metrics {
         Metrics {
+            counting_since: Some(self.started_at),
             latency_bounds_ms: LATENCY_BOUNDS_MS.to_vec(),
             connections: self.connections.load(Ordering::Relaxed) as u64,
             held: self.waiting.count() as u64,

@@ -203,6 +203,16 @@ pub(crate) struct Image {
 pub(crate) struct Stats {
     pub(crate) cpu_stats: CpuStats,
     pub(crate) memory_stats: MemoryStats,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) networks: BTreeMap<String, NetworkStats>,
+}
+
+/// What one network device carried, in bytes.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NetworkStats {
+    pub(crate) rx_bytes: u64,
+    pub(crate) tx_bytes: u64,
 }
 
 /// CPU time.

@@ -1,6 +1,8 @@
 //! Containers as such: what is asked of the engine for one, and the calls that make, start, find, stop and remove
 //! them. Knows neither replicas nor jobs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -122,6 +124,8 @@ pub(crate) struct Containers {
     pub(crate) client: Client,
     pub(crate) instance: InstanceId,
     pub(crate) podman: bool,
+    /// Counts what was started here, so that who knows the running ones notices new ones.
+    pub(crate) starts: Arc<AtomicU64>,
 }
 
 /// What came of starting.
@@ -162,6 +166,7 @@ impl Containers {
     /// Starts a container; one that runs counts as started.
     pub(crate) async fn start(&self, id: &str) -> Result<Started, StepError> {
         let answer = self.client.post(&path(&["containers", id, "start"], &[]), Payload::Nothing).await?;
+        self.starts.fetch_add(1, Ordering::Relaxed);
         if answer.status.is_success() || answer.status == StatusCode::NOT_MODIFIED {
             return Ok(Started::Yes);
         }

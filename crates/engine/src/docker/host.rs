@@ -132,6 +132,11 @@ impl ProcessMark {
         Self::of(self.pid) == Some(self)
     }
 
+    /// The counts of the network devices that it sees.
+    pub(crate) fn network(self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/net/dev", self.pid))
+    }
+
     /// Sends a signal to it, if it still runs.
     pub(crate) fn signal(self, signal: nix::sys::signal::Signal) {
         if self.is_alive() {

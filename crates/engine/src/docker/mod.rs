@@ -11,6 +11,7 @@ mod command;
 mod container;
 pub mod doctor;
 mod exit;
+mod gauge;
 mod host;
 mod image;
 mod isolation;
@@ -52,6 +53,7 @@ use self::job::Jobs;
 use self::network::Networks;
 use self::replica::Replicas;
 use self::service::{Layout, Service};
+use self::usage::Meters;
 use crate::{Capabilities, Engine, Environments, Inputs, LogLine, LogPosition, LogSource, StepError, Usage};
 
 /// Which engine is used.
@@ -96,6 +98,7 @@ pub struct DockerEngine {
     images: Images,
     replicas: Replicas,
     jobs: Jobs,
+    meters: Meters,
     podman: Option<PodmanEnvironment>,
     service: Option<Service>,
 }
@@ -117,7 +120,12 @@ impl DockerEngine {
         let info: Info = client.get("/info").await?.success("asking for details")?.json("details")?;
         let is_podman = version.is_podman();
         let instance = config.instance.clone();
-        let containers = Containers { client: client.clone(), instance: instance.clone(), podman: is_podman };
+        let containers = Containers {
+            client: client.clone(),
+            instance: instance.clone(),
+            podman: is_podman,
+            starts: Arc::default(),
+        };
         let networks = Networks { client: client.clone(), instance: instance.clone(), podman: is_podman };
         let images = Images::new(client.clone(), instance, is_podman, config.registry.clone());
         let environment = podman
@@ -150,7 +158,20 @@ impl DockerEngine {
             folder: config.folder.join("jobs"),
             memory: Arc::default(),
         };
-        Ok(Self { config, version, client, containers, networks, images, replicas, jobs, podman, service })
+        let meters = Meters::default();
+        Ok(Self {
+            config,
+            version,
+            client,
+            containers,
+            networks,
+            images,
+            replicas,
+            jobs,
+            meters,
+            podman,
+            service,
+        })
     }
 
     /// Ends our own Podman service and gives back what its storage has mounted. For when nothing of the instance runs any
@@ -325,7 +346,7 @@ impl Engine for DockerEngine {
         logs::fed_by(|sender| async move { logs::follow(&containers, &name, from, sender).await })
     }
 
-    async fn usage(&self, environment: &EnvironmentKey) -> Result<Vec<Usage>, StepError> {
-        usage::of(&self.containers, environment).await
+    async fn usage(&self) -> Result<Vec<Usage>, StepError> {
+        self.meters.read(&self.containers).await
     }
 }

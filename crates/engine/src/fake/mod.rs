@@ -193,14 +193,8 @@ impl Engine for Fake {
         .boxed()
     }
 
-    async fn usage(&self, environment: &EnvironmentKey) -> Result<Vec<Usage>, StepError> {
-        let truth = self.truth(environment);
-        let usage = |replica: naru_model::rollout::ReplicaSeen| Usage {
-            replica: replica.key,
-            cpu_micros: 1_000,
-            memory_bytes: 1 << 20,
-        };
-        Ok(truth.replicas.into_iter().map(usage).collect())
+    async fn usage(&self) -> Result<Vec<Usage>, StepError> {
+        Ok(self.world().usage())
     }
 }
 

@@ -33,8 +33,15 @@ async fn a_replica_starts_gets_ready_stops_and_goes_and_repeating_changes_nothin
     assert_eq!(get(&ready, "/healthz").await, "well");
     assert_eq!(rig.engine().observe(&production).await.unwrap().replicas.len(), 1);
 
-    let usage = rig.engine().usage(&production).await.unwrap();
+    let usage = rig.engine().usage().await.unwrap();
     assert!(usage.len() == 1 && usage[0].memory_bytes > 0 && usage[0].cpu_micros > 0, "{usage:?}");
+    assert_eq!((&usage[0].environment, &usage[0].replica), (&production, &web));
+    // It was asked for its health and its page.
+    assert!(usage[0].received_bytes > 0 && usage[0].sent_bytes > 0, "{usage:?}");
+    get(&ready, "/healthz").await;
+    let later = rig.engine().usage().await.unwrap();
+    assert!(later[0].received_bytes > usage[0].received_bytes, "{later:?}");
+    assert!(rig.neighbour().await.usage().await.unwrap().is_empty(), "it is another instance's");
 
     rig.restart().await;
     assert_eq!(rig.until_ready(&production, &web).await, ready, "what is seen needs no memory");
@@ -54,6 +61,8 @@ async fn a_replica_starts_gets_ready_stops_and_goes_and_repeating_changes_nothin
         rig.log(&LogSource::Replica(production.clone(), web.clone())).await,
         ["starting", "listening"]
     );
+
+    assert!(rig.engine().usage().await.unwrap().is_empty(), "it uses nothing any more");
 
     let remove = Action::Remove { replica: web.clone() };
     for _ in 0..2 {

@@ -51,6 +51,7 @@ pub(super) struct Parts {
     registry: Arc<Registry>,
     hosting: Arc<Hosting>,
     collector: Arc<naru_observe::Collector>,
+    sampler: Arc<naru_observe::Sampler>,
     certificates: Arc<Certificates>,
 }
 
@@ -171,6 +172,7 @@ pub(super) async fn assemble(
             proxies: arguments.trusted_proxies.clone(),
         },
     });
+    let sampler = naru_observe::Sampler::new(ground.store.clone(), engine.clone(), Arc::new(edge.client()));
     Ok(Parts {
         router: web.merge(hosting.router()).merge(registry.router()),
         public_url,
@@ -181,6 +183,7 @@ pub(super) async fn assemble(
         registry,
         hosting,
         collector: Arc::new(naru_observe::Collector::new(ground.store, engine, ground.inputs, ground.logs)),
+        sampler: Arc::new(sampler),
         certificates,
     })
 }
@@ -264,6 +267,7 @@ impl Parts {
         loops.spawn(naru_image::collect::run_forever(self.registry.clone(), policy, stop.clone()));
         loops.spawn(naru_certificate::run_forever(self.certificates.clone(), stop.clone()));
         loops.spawn(collect_logs(self.collector.clone(), stop.clone()));
+        loops.spawn(take_samples(self.sampler.clone(), stop.clone()));
         loops.spawn(pack_repositories(self.hosting.clone(), stop.clone()));
         loops.spawn(look_for_moved_branches(self.hosting.clone(), self.delivery.store.clone(), stop.clone()));
         Ok(loops)
@@ -274,6 +278,13 @@ async fn collect_logs(collector: Arc<naru_observe::Collector>, stop: Cancellatio
     tokio::select! {
         () = stop.cancelled() => {}
         () = collector.run() => {}
+    }
+}
+
+async fn take_samples(sampler: Arc<naru_observe::Sampler>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = sampler.run() => {}
     }
 }
 

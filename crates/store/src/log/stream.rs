@@ -18,6 +18,8 @@ use super::{Cursor, LinePage, LogEntry, LogLimits, LogPage, LogRecord, Result};
 /// How much is read at once; larger than any record.
 const CHUNK_BYTES: u64 = 256 << 10;
 const PAGE_LIMIT_BYTES: u64 = 1 << 20;
+/// A search that found little goes on with the next call.
+const SEARCH_LIMIT_BYTES: u64 = 8 << 20;
 const FOLLOW_PAGE: usize = 500;
 const ENDED: &str = "ended";
 const NOTE: &str = "note";
@@ -134,7 +136,7 @@ impl Stream {
     }
 
     pub(super) fn search(&self, needle: &str, cursor: Cursor, limit: usize) -> Result<LogPage> {
-        self.scan(cursor, limit, u64::MAX, |record| record.text.contains(needle))
+        self.scan(cursor, limit, SEARCH_LIMIT_BYTES, |record| record.text.contains(needle))
     }
 
     pub(super) fn tail(&self, count: usize) -> Result<LogPage> {

@@ -257,8 +257,8 @@ impl Engine for SimEngine {
         self.stage.fake.logs(source, from)
     }
 
-    async fn usage(&self, environment: &EnvironmentKey) -> Result<Vec<Usage>, StepError> {
-        self.stage.fake.usage(environment).await
+    async fn usage(&self) -> Result<Vec<Usage>, StepError> {
+        self.stage.fake.usage().await
     }
 }
 

@@ -51,6 +51,7 @@ words! {
     configuration: "Configuration", "설정값";
     settings: "Settings", "설정";
     triggers: "Triggers", "트리거";
+    metrics: "Metrics", "지표";
     keys: "Keyboard", "키보드";
     keys_search: "find a project", "프로젝트 찾기";
     keys_help: "show or hide this list", "이 목록 열고 닫기";
@@ -118,10 +119,11 @@ pub(crate) enum EnvironmentTab {
     Overview,
     Revisions,
     Configuration,
+    Metrics,
 }
 
 impl EnvironmentTab {
-    const ALL: [Self; 3] = [Self::Overview, Self::Revisions, Self::Configuration];
+    const ALL: [Self; 4] = [Self::Overview, Self::Revisions, Self::Configuration, Self::Metrics];
 
     /// What follows the environment's address, its name, and the key that leads there after `g`.
     fn link(self, words: Words) -> (&'static str, &'static str, char) {
@@ -129,6 +131,7 @@ impl EnvironmentTab {
             Self::Overview => ("", words.overview(), 'o'),
             Self::Revisions => ("/revisions", words.revisions(), 'v'),
             Self::Configuration => ("/configuration", words.configuration(), 'c'),
+            Self::Metrics => ("/metrics", words.metrics(), 'm'),
         }
     }
 }

@@ -26,6 +26,8 @@ use crate::streams;
 
 /// Lines of one answer that does not follow.
 const LINES_AT_ONCE: usize = 1000;
+/// Bytes of what is searched for.
+const NEEDLE_BYTES: usize = 200;
 
 /// Which lines.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -38,6 +40,9 @@ pub(crate) struct Which {
     follow: bool,
     /// Only this service (service logs).
     service: Option<String>,
+    /// Only lines that contain this text, as it is written. A page may then be short, or empty, and still not the last: ask
+    /// on with its `next`.
+    search: Option<String>,
 }
 
 /// `{run}` and `{step}` in a path.
@@ -143,10 +148,47 @@ async fn answer(
     (which, headers): (&Which, &HeaderMap),
 ) -> Result<Response> {
     let positions = positions(which, headers);
+    let search = which.search.as_deref().map(needle).transpose()?;
     if which.follow {
-        return streams::serve(cx, asking, follow(cx, streams, positions).map(|line| event(&line)));
+        return streams::serve(cx, asking, follow(cx, streams, positions, search).map(|line| event(&line)));
     }
-    page(cx, streams, positions).await
+    match search {
+        Some(needle) => found(cx, streams, positions, &needle).await,
+        None => page(cx, streams, positions).await,
+    }
+}
+
+/// What is searched for: part of one line.
+fn needle(text: &str) -> Result<String> {
+    if text.is_empty() || text.len() > NEEDLE_BYTES || text.contains(['\n', '\r']) {
+        let problem = Problem::new("api.bad-search", "this cannot be searched for")
+            .cause(format!("accepted: part of one line, 1 to {NEEDLE_BYTES} bytes"));
+        return Err(Failure::refused(problem));
+    }
+    Ok(text.to_owned())
+}
+
+/// The next lines that contain the text, those of several streams in the order of their times. Where the search stopped in
+/// each stream is in `next`, whether something was found or not.
+async fn found(
+    cx: &Cx,
+    streams: Vec<(String, LogStream)>,
+    mut positions: Positions,
+    needle: &str,
+) -> Result<Response> {
+    let each = (LINES_AT_ONCE / streams.len().max(1)).max(1);
+    let (mut entries, mut after, mut more) = (Vec::new(), positions.clone(), false);
+    for (name, stream) in streams {
+        let cursor = Cursor(positions.get(&name).copied().unwrap_or_default());
+        let read = cx.logs.search(&stream, needle, cursor, each).await.map_err(Problem::from)?;
+        after.insert(name.clone(), read.next.0);
+        more |= !read.at_end;
+        entries.extend(read.entries.into_iter().map(|entry| (name.clone(), entry)));
+    }
+    entries.sort_by_key(|(_, entry)| entry.record.at);
+    let items: Vec<LogLine> =
+        entries.into_iter().map(|(name, entry)| line(&name, entry, &mut positions)).collect();
+    Ok(Json(Page { items, next: more.then(|| written(&after)) }).into_response())
 }
 
 /// One page. Of several streams, the lines come in the order of their times.
@@ -171,6 +213,7 @@ fn follow(
     cx: &Cx,
     streams: Vec<(String, LogStream)>,
     positions: Positions,
+    search: Option<String>,
 ) -> BoxStream<'static, Result<LogLine, Problem>> {
     let followed = streams.into_iter().map(|(name, stream)| {
         let cursor = Cursor(positions.get(&name).copied().unwrap_or_default());
@@ -180,6 +223,11 @@ fn follow(
         .scan(positions, |positions, (name, entry)| {
             let item = entry.map(|entry| line(&name, entry, positions)).map_err(Problem::from);
             std::future::ready(Some(item))
+        })
+        .filter(move |item: &Result<LogLine, Problem>| {
+            let text = item.as_ref().map(|line| line.text.as_str());
+            let wanted = search.as_ref().is_none_or(|needle| text.is_ok_and(|text| text.contains(needle)));
+            std::future::ready(wanted || text.is_err())
         })
         .boxed()
 }

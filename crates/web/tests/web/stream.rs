@@ -170,3 +170,32 @@ async fn everybody_hears_of_their_own_projects_only() {
     assert!(heard.contains("\"shop\"") && !heard.contains("\"secret\""), "{heard}");
     assert!(!heard.contains("identity"), "{heard}");
 }
+
+#[tokio::test]
+async fn a_search_finds_lines_of_every_page_and_of_every_revision() {
+    let (world, token) = World::with_administrator().await;
+    let stream = service(&world).await;
+    let long: Vec<String> = (0..2_500).map(|number| format!("order {number} done")).collect();
+    print(&world, &stream, &long.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut found = 0;
+    let mut path = format!("{LOGS}&search=7%20done");
+    loop {
+        let page = world.get(&token, &path).await.json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.iter().all(|line| line["text"].as_str().unwrap().ends_with("7 done")), "{page}");
+        found += items.len();
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("{LOGS}&search=7%20done&after={next}");
+    }
+    assert_eq!(found, 250);
+    let none = world.get(&token, &format!("{LOGS}&search=%3Cb%3E")).await.json();
+    assert_eq!((none["items"].as_array().unwrap().len(), &none["next"]), (0, &Value::Null));
+    for bad in ["", "%0A", &"x".repeat(201)] {
+        let bad = world.get(&token, &format!("{LOGS}&search={bad}")).await;
+        assert_eq!((bad.status, bad.code().as_str()), (400, "api.bad-search"));
+    }
+    let mut body = open(&world, &token, &format!("{LOGS}&follow=true&search=later"), None).await;
+    print(&world, &stream, &["now", "later"]).await;
+    let heard = events(&mut body, |text| text.contains("later")).await;
+    assert!(!heard.contains("order") && !heard.contains("now"), "{heard}");
+}

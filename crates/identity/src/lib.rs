@@ -9,6 +9,7 @@ mod attempts;
 mod audit;
 mod authority;
 mod error;
+pub mod external;
 mod invitation;
 mod password;
 mod secret_text;

@@ -37,8 +37,10 @@ pub(crate) fn hash(password: &SecretString) -> Result<String> {
     }
 }
 
-/// Slow and hungry on purpose: call it on a blocking thread. Without a hash it takes as long and says no.
+/// Slow and hungry on purpose: call it on a blocking thread. Without a hash, or with the empty one of an account
+/// that has no password, it takes as long and says no.
 pub(crate) fn verify(password: &SecretString, hash: Option<&str>) -> bool {
+    let hash = hash.filter(|hash| !hash.is_empty());
     let Ok(parsed) = PasswordHash::new(hash.unwrap_or(NOBODY)) else { return false };
     let matches = Argon2::default().verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
     matches && hash.is_some()
@@ -55,7 +57,7 @@ mod tests {
         let real = hash(&"a good password".to_owned().into()).unwrap();
         let cost = |text: &str| text.split('$').nth(3).map(str::to_owned);
         assert_eq!(cost(NOBODY), cost(&real));
-        assert!(!verify(&String::new().into(), None));
+        assert!(!verify(&String::new().into(), None) && !verify(&String::new().into(), Some("")));
     }
 
     #[test]

@@ -16,8 +16,18 @@ pub const SESSION_LASTS: Duration = Duration::from_hours(12);
 const LONGEST_USER_AGENT: usize = 200;
 
 impl Identity {
-    /// Logs a browser in.
+    /// Logs a browser in whose person has just proved to be it.
     pub async fn start_session(&self, principal: &Principal, origin: &Origin) -> Result<Issued> {
+        self.start_session_proved(principal, origin, self.store.now()).await
+    }
+
+    /// Logs a browser in whose person proved to be it at `proved_at`.
+    pub async fn start_session_proved(
+        &self,
+        principal: &Principal,
+        origin: &Origin,
+        proved_at: Timestamp,
+    ) -> Result<Issued> {
         let text = SecretText::new(secret_text::SESSION);
         let now = self.store.now();
         let expires_at = now.saturating_add(SESSION_LASTS).unwrap_or(Timestamp::MAX);
@@ -31,7 +41,7 @@ impl Identity {
             user_agent: user_agent.collect(),
             address: origin.address_text(),
             last_seen_at: Some(now),
-            authenticated_at: Some(now),
+            authenticated_at: Some(proved_at),
         };
         self.store.add_session(&row).await?;
         Ok(Issued { id: row.id, plain: text.plain(), expires_at: Some(expires_at) })

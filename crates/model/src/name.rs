@@ -135,6 +135,12 @@ impl OrganisationName {
 }
 
 name_type!(
+    /// A login provider's name, unique in its instance; part of the address that the provider sends people back to.
+    ProviderName, "provider name",
+    "lower-case letters, digits and single hyphens, starting with a letter, at most 40 characters",
+    |text| is_label(text, 40)
+);
+name_type!(
     /// A service's name, unique in its project.
     ServiceName, "service name",
     "lower-case letters, digits and single hyphens, starting with a letter, at most 30 characters",

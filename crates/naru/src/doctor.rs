@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// Where services are reached.
     #[arg(long, env = "NARU_EDGE_LISTEN", default_value = "127.0.0.1:8080")]
     edge_listen: Vec<SocketAddr>,
+    /// The file that says where people may log in besides with a password.
+    #[arg(long, env = "NARU_LOGIN_PROVIDERS", value_name = "FILE")]
+    login_providers: Option<PathBuf>,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -39,6 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         checks.push(port(arguments.listen));
         checks.extend(arguments.edge_listen.iter().map(|address| port(*address)));
     }
+    checks.extend(arguments.login_providers.as_deref().map(login_providers).unwrap_or_default());
     if arguments.json {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let found = naru_model::api::Doctor { version, checks: checks.clone() };
@@ -105,6 +109,22 @@ fn engine() -> Check {
             "apt-get install -y --no-install-recommends podman runc netavark aardvark-dns iptables",
         ),
     }
+}
+
+/// Whether the providers of a file answer.
+fn login_providers(file: &Path) -> Vec<Check> {
+    crate::serve::install_tls();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let looked = match runtime {
+        Ok(runtime) => runtime.block_on(naru_identity::external::doctor(file)),
+        Err(error) => {
+            return vec![failed("login", format!("threads cannot be started: {error}"), "try again")];
+        }
+    };
+    looked.unwrap_or_else(|problem| {
+        let why = format!("{}: {}", problem.summary, problem.cause.join("; "));
+        vec![failed("login", why, "mend the file as docs/reference/login.md describes it")]
+    })
 }
 
 /// A clock that is far off makes tokens and certificates invalid.

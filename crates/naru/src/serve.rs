@@ -67,6 +67,9 @@ pub(crate) struct Arguments {
     /// A proxy in front of this server whose `X-Forwarded-For` says where requests come from; may be given several times.
     #[arg(long = "trusted-proxy", env = "NARU_TRUSTED_PROXIES", value_delimiter = ',')]
     pub(crate) trusted_proxies: Vec<std::net::IpAddr>,
+    /// A file that says where people may log in besides with a password; docs/reference/login.md describes it.
+    #[arg(long, env = "NARU_LOGIN_PROVIDERS", value_name = "FILE")]
+    pub(crate) login_providers: Option<PathBuf>,
     /// Container engine: auto, podman (one of our own), or unix:///path/to/socket.
     #[arg(long, env = "NARU_ENGINE", default_value = "auto", value_parser = wiring::engine_choice)]
     pub(crate) engine: naru_engine::docker::EngineChoice,

@@ -10,6 +10,7 @@ pub mod blob;
 pub mod certificate;
 pub mod claim;
 pub mod environment;
+pub mod external_login;
 pub mod identity;
 pub mod image;
 pub mod image_keep;

@@ -137,9 +137,9 @@ impl Store {
     /// The organisations that an account belongs to, and as what, by name.
     pub async fn organisations_of(&self, login: &str) -> Result<Vec<(Organisation, Role)>> {
         let rows = sqlx::query(
-            "SELECT organisation.*, member.role FROM organisation
-             JOIN member ON member.organisation = organisation.name
-             WHERE member.account = $1 ORDER BY organisation.name",
+            "SELECT organisation.*, membership.role FROM organisation
+             JOIN membership ON membership.organisation = organisation.name
+             WHERE membership.account = $1 ORDER BY organisation.name",
         )
         .bind(login)
         .fetch_all(self.reader())
@@ -180,7 +180,7 @@ impl Store {
     /// What an account is in an organisation.
     pub async fn role_in(&self, login: &str, organisation: &OrganisationName) -> Result<Option<Role>> {
         let role: Option<String> =
-            sqlx::query_scalar("SELECT role FROM member WHERE account = $1 AND organisation = $2")
+            sqlx::query_scalar("SELECT role FROM membership WHERE account = $1 AND organisation = $2")
                 .bind(login)
                 .bind(organisation.as_str())
                 .fetch_optional(self.reader())
@@ -197,10 +197,10 @@ impl Store {
         environment: Option<&EnvironmentName>,
     ) -> Result<Option<Standing>> {
         let row = sqlx::query(
-            "SELECT member.role AS organisation_role, project_role.role AS project_role,
+            "SELECT membership.role AS organisation_role, project_role.role AS project_role,
                     environment_role.role AS environment_role, environment.protected AS protected
              FROM project
-             JOIN member ON member.organisation = project.organisation AND member.account = $1
+             JOIN membership ON membership.organisation = project.organisation AND membership.account = $1
              LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $1
              LEFT JOIN environment ON environment.project = project.name AND environment.name = $3
              LEFT JOIN environment_role ON environment_role.project = project.name
@@ -231,9 +231,10 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Member>> {
         let rows = sqlx::query(
-            "SELECT member.*, account.display_name, account.disabled_at
-             FROM member JOIN account ON account.login = member.account
-             WHERE member.organisation = $1 AND member.account > $2 ORDER BY member.account LIMIT $3",
+            "SELECT membership.*, account.display_name, account.disabled_at
+             FROM membership JOIN account ON account.login = membership.account
+             WHERE membership.organisation = $1 AND membership.account > $2
+             ORDER BY membership.account LIMIT $3",
         )
         .bind(organisation.as_str())
         .bind(after)
@@ -265,7 +266,7 @@ impl Store {
             .bind(role.word())
             .execute(write.connection())
             .await?;
-        found(done.rows_affected(), || format!("member {login}"))?;
+        write.check_changed(done.rows_affected(), organisation, login).await?;
         write.keep_an_owner(organisation).await?;
         write.ring(CHANGED);
         write.commit().await
@@ -280,7 +281,7 @@ impl Store {
             .bind(login)
             .execute(write.connection())
             .await?;
-        found(done.rows_affected(), || format!("member {login}"))?;
+        write.check_changed(done.rows_affected(), organisation, login).await?;
         write.keep_an_owner(organisation).await?;
         for statement in [
             "DELETE FROM project_role
@@ -439,8 +440,8 @@ impl Write<'_> {
 
     async fn check_member(&mut self, project: &ProjectName, login: &str) -> Result<()> {
         let count: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM member JOIN project ON project.organisation = member.organisation
-             WHERE project.name = $1 AND member.account = $2",
+            "SELECT count(*) FROM membership JOIN project ON project.organisation = membership.organisation
+             WHERE project.name = $1 AND membership.account = $2",
         )
         .bind(project.as_str())
         .bind(login)

@@ -93,9 +93,9 @@ impl Store {
     pub async fn projects_page_of(&self, account: &str, after: &str, limit: u32) -> Result<Vec<Project>> {
         let rows = sqlx::query(
             "SELECT project.* FROM project
-             JOIN member ON member.organisation = project.organisation AND member.account = $1
+             JOIN membership ON membership.organisation = project.organisation AND membership.account = $1
              LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $1
-             WHERE project.name > $2 AND coalesce(project_role.role, member.role) <> 'none'
+             WHERE project.name > $2 AND coalesce(project_role.role, membership.role) <> 'none'
              ORDER BY project.name LIMIT $3",
         )
         .bind(account)

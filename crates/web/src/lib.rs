@@ -21,6 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use naru_identity::Identity;
+use naru_identity::external::External;
 use naru_secret::KeyRing;
 use naru_store::Store;
 use naru_store::log::LogStore;
@@ -41,6 +42,8 @@ pub struct WebContext {
     pub store: Store,
     /// Accounts, tokens and the one authorisation.
     pub identity: Identity,
+    /// Where people may log in besides with a password.
+    pub external: External,
     /// Seals secrets before they are stored.
     pub keys: Arc<KeyRing>,
     /// What steps and services printed.

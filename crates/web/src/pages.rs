@@ -26,6 +26,7 @@ mod preference;
 mod problem;
 mod project;
 mod projects;
+mod provider;
 mod releases;
 mod revision;
 mod revisions;
@@ -90,6 +91,9 @@ fn table() -> Vec<Row> {
         get(Open, "/assets/{name}", assets::show),
         get(Open, "/login", login::form),
         post(Open, "/login", login::log_in),
+        get(Open, "/login/{provider}", provider::begin),
+        post(Instance(OwnTokens), "/login/{provider}", provider::begin_to_tie),
+        get(Open, "/login/{provider}/callback", provider::back),
         post(Instance(OwnTokens), "/logout", login::log_out).audited("account.logout"),
         get(Open, "/setup", setup::form),
         post(Open, "/setup", setup::set_up),
@@ -188,6 +192,8 @@ mod tests {
                 "GET /assets/{name}",
                 "GET /login",
                 "POST /login",
+                "GET /login/{provider}",
+                "GET /login/{provider}/callback",
                 "GET /setup",
                 "POST /setup",
                 "POST /preferences"
@@ -197,8 +203,8 @@ mod tests {
 
     #[test]
     fn what_lies_in_a_project_asks_for_the_project_and_every_change_leaves_an_audit_line() {
-        // Identity writes the lines of setup and wrong passwords itself; a preference is a cookie.
-        let by_identity = ["/setup", "/login", "/preferences"];
+        // Identity writes the lines of setup, wrong passwords and tied logins itself; a preference is a cookie.
+        let by_identity = ["/setup", "/login", "/login/{provider}", "/preferences"];
         for row in table() {
             let in_project = row.path.starts_with("/projects/{project}");
             assert_eq!(

@@ -7,6 +7,7 @@ pub(crate) mod certificate;
 pub(crate) mod crossing;
 pub(crate) mod environment;
 pub(crate) mod event;
+pub(crate) mod external_login;
 pub(crate) mod instance;
 pub(crate) mod intent;
 pub(crate) mod invitation;

@@ -70,6 +70,7 @@ fn table() -> Vec<Entry> {
         open(routes!(here::openapi)),
         open(routes!(account::setup)),
         open(routes!(account::login)),
+        open(routes!(external_login::list_providers)),
         instance(OwnTokens, routes!(account::logout)).audited("account.logout"),
         instance(UseInstance, routes!(account::whoami)),
         instance(OwnTokens, routes!(account::list_tokens)),
@@ -77,6 +78,8 @@ fn table() -> Vec<Entry> {
         instance(OwnTokens, routes!(account::revoke_token)).audited("token.revoke"),
         instance(UseInstance, routes!(audit::list)),
         instance(UseInstance, routes!(audit::export)),
+        instance(OwnTokens, routes!(external_login::list)),
+        instance(OwnTokens, routes!(external_login::untie)).audited("external-login.untie"),
         instance(ReadInstance, routes!(here::doctor)),
         instance(UseInstance, routes!(here::capabilities)),
         instance(UseInstance, routes!(receipt::keys)),
@@ -275,7 +278,8 @@ mod tests {
                 "POST /api/v1/login",
                 "POST /api/v1/invitations/look",
                 "POST /api/v1/invitations/accept",
-                "POST /api/v1/password-reset"
+                "POST /api/v1/password-reset",
+                "GET /api/v1/login-providers"
             ]
         );
     }

@@ -32,6 +32,8 @@ mod page_run;
 mod page_metrics;
 #[path = "web/project.rs"]
 mod project;
+#[path = "web/provider.rs"]
+mod provider;
 #[path = "web/rollout.rs"]
 mod rollout;
 #[path = "web/seed.rs"]

@@ -17,6 +17,7 @@ use naru_engine::docker::{DockerEngine, DockerEngineConfig, EngineChoice, Regist
 use naru_engine::observed::{ObservedEngine, ObservedTraffic};
 use naru_engine::{Engine, Inputs, StepError};
 use naru_identity::Identity;
+use naru_identity::external::External;
 use naru_image::Registry;
 use naru_model::effect::Effects;
 use naru_model::{Clock, Problem};
@@ -120,6 +121,8 @@ pub(super) async fn assemble(
     let listening = listener.local_addr().map_err(|error| broken("the listening address", &error))?;
     let public_url = arguments.public_url.clone().unwrap_or_else(|| format!("http://{listening}"));
     let ground = open(folder, clock.clone(), &effects).await?;
+    let providers = arguments.login_providers.as_deref();
+    let external = External::open(ground.identity.clone(), ground.keys.clone(), &public_url, providers)?;
     let setup_token = ground.identity.offer_setup().await.map_err(|error| broken("the accounts", &error))?;
 
     let login = guards::EngineLogin {
@@ -158,11 +161,13 @@ pub(super) async fn assemble(
         edge: edge.client(),
         edge_addresses: edge.addresses(),
         certificates: certificates.clone(),
+        external: external.clone(),
         data: folder.path(""),
     };
     let web = naru_web::router(WebContext {
         store: ground.store.clone(),
         identity: ground.identity,
+        external,
         keys: ground.keys,
         logs: ground.logs.clone(),
         behind: Arc::new(behind),

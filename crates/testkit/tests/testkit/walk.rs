@@ -26,6 +26,7 @@ fn filled(path: &str, project: &str, environment: &str) -> String {
         ("{secret}", "KEY"),
         ("{host}", "x.example.com"),
         ("{login}", "nobody"),
+        ("{provider}", "keycloak"),
         ("{id}", "x"),
         ("{repository}", "web"),
         ("{name}", "latest"),

@@ -40,7 +40,11 @@ pub(crate) async fn finish(State(cx): State<Cx>, request: Request, next: Next) -
             error_page(&cx, &headers, &uri, response.status(), &problem).await
         };
         let retry = response.headers().get(header::RETRY_AFTER).cloned();
+        let cookies: Vec<_> = response.headers().get_all(header::SET_COOKIE).iter().cloned().collect();
         response = shown;
+        for cookie in cookies {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
         if let Some(retry) = retry {
             response.headers_mut().insert(header::RETRY_AFTER, retry);
         }

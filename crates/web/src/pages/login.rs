@@ -5,6 +5,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use naru_identity::IdentityError;
+use naru_model::api::LoginProvider;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -13,6 +14,7 @@ use crate::access::{Caller, CameFrom, SESSION_COOKIE};
 use crate::failure::{Failure, Result};
 
 use super::answer::local;
+use super::html::encode;
 use super::language::words;
 use super::shell::Shell;
 
@@ -24,6 +26,7 @@ words! {
     too_many(seconds): "Too many attempts. Try again in {seconds} s.", "시도가 너무 많았어요. {seconds}초 뒤에 다시 해 보세요.";
     needs_setup: "No administrator exists yet. Open the one-time setup link that the server printed when it started.",
         "아직 관리자가 없어요. 서버를 시작할 때 출력된 일회용 설정 링크를 열어 주세요.";
+    or_with(title): "Log in with {title}", "{title}로 로그인";
     from_terminal: "From a terminal", "터미널에서";
 }
 
@@ -37,6 +40,8 @@ struct LoginPage<'a> {
     next: &'a str,
     login: &'a str,
     error: Option<String>,
+    providers: Vec<LoginProvider>,
+    next_encoded: String,
 }
 
 /// Where to go afterwards.
@@ -102,6 +107,8 @@ async fn show(cx: &Cx, shell: Shell, filled: &Filled, error: Option<&IdentityErr
         next: local(&filled.next),
         login: &filled.login,
         error: said,
+        providers: cx.external.list(),
+        next_encoded: encode(local(&filled.next)),
     };
     Ok(shell.refused(status, code, &page))
 }

@@ -80,4 +80,5 @@ pub(crate) fn filled(path: &str) -> String {
         .replace("{trigger}", "x")
         .replace("{name}", "x")
         .replace("{id}", "x")
+        .replace("{provider}", "keycloak")
 }

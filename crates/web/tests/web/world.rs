@@ -1,6 +1,7 @@
 //! One instance of the API in memory, and requests to it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use naru_identity::external::External;
 use naru_identity::{Identity, NewToken, Origin};
 use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
 use naru_model::authorise::{Permission, Principal};
@@ -147,20 +149,37 @@ impl Answer {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::made(tempfile::tempdir().unwrap(), None).await
+    }
+
+    /// With an administrator, and login providers as this file names them; `folder` holds what it names.
+    pub(crate) async fn with_providers(text: &str, folder: tempfile::TempDir) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let file = folder.path().join("providers.toml");
+        std::fs::write(&file, text).unwrap();
+        let world = Self::made(folder, Some(&file)).await;
+        world.administrator().await;
+        world
+    }
+
+    async fn made(folder: tempfile::TempDir, providers: Option<&Path>) -> Self {
         let clock = Arc::new(Hands(Mutex::new("2026-11-21T10:00:00Z".parse().unwrap())));
         let store =
             Store::open(&folder.path().join("naru.db"), clock.clone(), Arc::new(Unobserved)).await.unwrap();
         let identity = Identity::new(store.clone());
         let logs = LogStore::open(&folder.path().join("logs"), LogLimits::default()).await.unwrap();
         let behind = Arc::new(Stand::default());
+        let keys = Arc::new(KeyRing::open(&folder.path().join("key")).unwrap());
+        let base_url = format!("http://{HOST}");
+        let external = External::open(identity.clone(), keys.clone(), &base_url, providers).unwrap();
         let router = naru_web::router(WebContext {
             store: store.clone(),
             identity: identity.clone(),
-            keys: Arc::new(KeyRing::open(&folder.path().join("key")).unwrap()),
+            external,
+            keys,
             logs: logs.clone(),
             behind: behind.clone(),
-            address: Address { base_url: format!("http://{HOST}"), hosts: Vec::new(), proxies: Vec::new() },
+            address: Address { base_url, hosts: Vec::new(), proxies: Vec::new() },
         });
         Self { router, store, identity, logs, behind, clock, _folder: folder }
     }
@@ -168,9 +187,16 @@ impl World {
     /// With an administrator; returns a token that may do everything.
     pub(crate) async fn with_administrator() -> (Self, String) {
         let world = Self::new().await;
-        let principal = world.administrator().await;
-        let issued = world.identity.create_token(&principal, NewToken::default()).await.unwrap();
-        (world, issued.plain.expose_secret().to_owned())
+        world.administrator().await;
+        let token = world.administrator_token().await;
+        (world, token)
+    }
+
+    /// A token of the administrator that may do everything.
+    pub(crate) async fn administrator_token(&self) -> String {
+        let principal = Principal { login: "minji".to_owned(), credential_id: "test".to_owned() };
+        let issued = self.identity.create_token(&principal, NewToken::default()).await.unwrap();
+        issued.plain.expose_secret().to_owned()
     }
 
     /// Lets time go by.

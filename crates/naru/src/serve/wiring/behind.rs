@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use naru_certificate::Certificates;
 use naru_engine::Engine;
 use naru_engine::docker::DockerEngine;
+use naru_identity::external::External;
 use naru_model::api::{
     Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check, CheckState,
 };
@@ -28,6 +29,7 @@ pub(super) struct Answers {
     pub(super) edge: naru_edge::control::Client,
     pub(super) edge_addresses: Vec<SocketAddr>,
     pub(super) certificates: Arc<Certificates>,
+    pub(super) external: External,
     pub(super) data: PathBuf,
 }
 
@@ -91,6 +93,7 @@ impl Behind for Answers {
             Err(error) => check("running engine", CheckState::Failed, error.to_string()),
         });
         checks.push(self.certificates.look().await);
+        checks.extend(self.external.doctor().await);
         checks
     }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
+use naru_identity::external::External;
 use naru_identity::{Identity, NewToken};
 use naru_image::{NeedUnknown, NeededImages, NeededNow, Registry};
 use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
@@ -97,13 +98,16 @@ impl World {
         people(&store).await;
         things(&store).await;
         let logs = LogStore::open(&data.join("logs"), LogLimits::default()).await.unwrap();
+        let keys = Arc::new(KeyRing::open(&data.join("key")).unwrap());
+        let base_url = format!("http://{HOST}");
         let web = naru_web::router(WebContext {
             store: store.clone(),
             identity: identity.clone(),
-            keys: Arc::new(KeyRing::open(&data.join("key")).unwrap()),
+            external: External::open(identity.clone(), keys.clone(), &base_url, None).unwrap(),
+            keys,
             logs,
             behind: Arc::new(Away),
-            address: Address { base_url: format!("http://{HOST}"), hosts: Vec::new(), proxies: Vec::new() },
+            address: Address { base_url, hosts: Vec::new(), proxies: Vec::new() },
         });
         let authorise = Arc::new(identity.clone());
         let sources = SourceRepositories::new(data.join("git"), Arc::new(Unobserved));

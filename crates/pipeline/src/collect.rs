@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use naru_engine::{LogLine, LogPosition, LogSource, StepError};
 use naru_model::definition::NodeName;
 use naru_model::job::{JobKey, JobSpec, JobState};
@@ -30,13 +31,65 @@ const OLDER_VERSIONS: u32 = 4;
 /// Who wrote a record that no job printed.
 const REMARK: &str = "naru";
 
+/// Where the copying of logs goes on beside the passes, and how it waits: on the runtime and by the machine's time, unless
+/// a test has both in its hand.
+pub trait Beside: Send + Sync + 'static {
+    /// Goes on with a task until it is over or aborted.
+    fn start(&self, job: &JobKey, task: BoxFuture<'static, ()>) -> Box<dyn Aside>;
+
+    /// Waits for so long.
+    fn sleep(&self, long: Duration) -> BoxFuture<'static, ()>;
+}
+
+/// A task that goes on.
+pub trait Aside: Send + Sync {
+    /// Whether it is over.
+    fn is_finished(&self) -> bool;
+
+    /// Ends it.
+    fn abort(&self);
+}
+
+struct OnRuntime;
+
+impl Beside for OnRuntime {
+    fn start(&self, _: &JobKey, task: BoxFuture<'static, ()>) -> Box<dyn Aside> {
+        Box::new(tokio::spawn(task).abort_handle())
+    }
+
+    fn sleep(&self, long: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(long))
+    }
+}
+
+impl Aside for AbortHandle {
+    fn is_finished(&self) -> bool {
+        Self::is_finished(self)
+    }
+
+    fn abort(&self) {
+        Self::abort(self);
+    }
+}
+
 /// The tasks that copy logs, by job. What they do is also in the store: losing them costs nothing.
-#[derive(Debug, Default)]
 pub struct Collectors {
-    tasks: Mutex<HashMap<JobKey, AbortHandle>>,
+    tasks: Mutex<HashMap<JobKey, Box<dyn Aside>>>,
+    beside: Arc<dyn Beside>,
+}
+
+impl Default for Collectors {
+    fn default() -> Self {
+        Self::going_on(Arc::new(OnRuntime))
+    }
 }
 
 impl Collectors {
+    /// Whose tasks go on there.
+    pub fn going_on(beside: Arc<dyn Beside>) -> Self {
+        Self { tasks: Mutex::default(), beside }
+    }
+
     /// Whether a job's log is being copied now.
     pub fn follows(&self, job: &JobKey) -> bool {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,8 +148,9 @@ pub(crate) fn ensure(
         key: key.clone(),
     };
     // The task must not keep the context alive: it ends with it.
-    let task = tokio::spawn(follow(Arc::downgrade(cx), log));
-    tasks.insert(key, task.abort_handle());
+    let task = follow(Arc::downgrade(cx), cx.collectors.beside.clone(), log);
+    let task = cx.collectors.beside.start(&key, Box::pin(task));
+    tasks.insert(key, task);
 }
 
 struct Log {
@@ -116,7 +170,7 @@ fn secret(value: Value) -> Option<(SecretName, SecretVersion)> {
 }
 
 /// Copies until everything is stored, however often the engine, the disk or the store fail meanwhile.
-async fn follow(cx: std::sync::Weak<Context>, log: Log) {
+async fn follow(cx: std::sync::Weak<Context>, beside: Arc<dyn Beside>, log: Log) {
     let mut failures = 0;
     loop {
         let Some(cx) = cx.upgrade() else { return };
@@ -129,7 +183,7 @@ async fn follow(cx: std::sync::Weak<Context>, log: Log) {
             }
         }
         drop(cx);
-        tokio::time::sleep(backoff(failures)).await;
+        beside.sleep(backoff(failures)).await;
     }
 }
 
@@ -146,7 +200,7 @@ async fn copy(cx: &Context, log: &Log) -> Result<(), CollectError> {
     };
     // The lines that are stored already are read once more: the redactor must have seen them.
     let mut skip = stored_lines(cx, log).await?;
-    let mut position = LogPosition::default();
+    let (mut position, mut ended) = (LogPosition::default(), false);
     loop {
         let lines = cx.engine.logs(&LogSource::Job(log.key.clone()), position).ready_chunks(BATCH);
         let mut lines = std::pin::pin!(lines);
@@ -170,7 +224,9 @@ async fn copy(cx: &Context, log: &Log) -> Result<(), CollectError> {
             }
         }
         match end_of_job(cx, log).await? {
-            JobEnd::NotYet => tokio::time::sleep(SOON).await,
+            JobEnd::NotYet => cx.collectors.beside.sleep(SOON).await,
+            // A log may have ended before its job: what was printed in between is read once it is known that no more comes.
+            JobEnd::Finished if !ended => ended = true,
             JobEnd::Finished => {
                 cx.logs.finish(&log.stream).await?;
                 return complete(cx, log).await;

@@ -3,7 +3,8 @@
 use naru_model::definition::{self, FILE_NAME, ProjectDefinition, RepositoryFiles};
 use naru_model::pipeline::StepGraph;
 use naru_model::{BranchName, CommitId, Problem};
-use naru_source::git::{EntryKind, Git, GitError};
+use naru_source::commits::Commits;
+use naru_source::git::{EntryKind, GitError};
 use naru_store::run::Begin;
 use naru_store::trigger::{Trigger, TriggerState};
 use naru_store::{Store, StoreError};
@@ -36,7 +37,7 @@ async fn take(cx: &Context, trigger: &Trigger) -> Result<(), StoreError> {
     let (Some(branch), Some(commit)) = (trigger.branch(), trigger.new.clone()) else {
         return ignore("there is no commit of a branch to run".into()).await;
     };
-    let definition = match read_definition(&cx.repository(&trigger.project), &commit).await {
+    let definition = match read_definition(&*cx.sources.of(&trigger.project), &commit).await {
         Ok(Ok(definition)) => definition,
         Ok(Err(problem)) => {
             tracing::info!(project = %trigger.project, %branch, commit = commit.short(), code = %problem.code, "a commit cannot be run");
@@ -76,10 +77,10 @@ fn no_environment(branch: &BranchName, definition: &ProjectDefinition, default: 
 
 /// What a commit says. The outer error is worth another try, the inner one is the commit's.
 async fn read_definition(
-    repository: &Git,
+    repository: &dyn Commits,
     commit: &CommitId,
 ) -> Result<Result<ProjectDefinition, Problem>, GitError> {
-    if repository.rev_parse(commit.as_str()).await?.is_none() {
+    if !repository.has(commit).await? {
         let problem = Problem::new(
             "pipeline.commit-missing",
             format!("commit {} is not in the repository any more", commit.short()),
@@ -88,7 +89,7 @@ async fn read_definition(
         .hint("push the branch again");
         return Ok(Err(problem));
     }
-    let text = match repository.cat_file(commit, FILE_NAME, FILE_LIMIT_BYTES).await {
+    let text = match repository.file(commit, FILE_NAME, FILE_LIMIT_BYTES).await {
         Ok(Some(bytes)) => match String::from_utf8(bytes) {
             Ok(text) => Some(text),
             Err(_) => return Ok(Err(unusable("is not UTF-8 text"))),
@@ -111,12 +112,12 @@ fn unusable(why: &str) -> Problem {
 }
 
 /// What a commit without services in its `naru.yaml` is judged by.
-async fn look_around(repository: &Git, commit: &CommitId) -> Result<RepositoryFiles, GitError> {
-    let root = repository.ls_tree(commit, None, false).await?;
+async fn look_around(repository: &dyn Commits, commit: &CommitId) -> Result<RepositoryFiles, GitError> {
+    let root = repository.list(commit, None).await?;
     let is_file = |kind: EntryKind| matches!(kind, EntryKind::File | EntryKind::Executable);
     let mut files = RepositoryFiles::default();
     if root.iter().any(|entry| entry.path == "Dockerfile" && is_file(entry.kind)) {
-        let text = match repository.cat_file(commit, "Dockerfile", DOCKERFILE_LIMIT_BYTES).await {
+        let text = match repository.file(commit, "Dockerfile", DOCKERFILE_LIMIT_BYTES).await {
             Ok(bytes) => bytes.unwrap_or_default(),
             Err(GitError::TooLarge { .. }) => Vec::new(),
             Err(error) => return Err(error),
@@ -125,7 +126,7 @@ async fn look_around(repository: &Git, commit: &CommitId) -> Result<RepositoryFi
     } else if root.iter().any(|entry| entry.path == "index.html" && is_file(entry.kind)) {
         files.static_files = ".".parse().ok();
     } else if root.iter().any(|entry| entry.path == "public" && entry.kind == EntryKind::Folder) {
-        let public = repository.ls_tree(commit, Some("public"), false).await?;
+        let public = repository.list(commit, Some("public")).await?;
         let found =
             public.iter().any(|entry| entry.path.ends_with("public/index.html") && is_file(entry.kind));
         files.static_files = found.then(|| "public".parse().ok()).flatten();

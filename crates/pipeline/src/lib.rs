@@ -12,21 +12,19 @@ mod job;
 mod pass;
 mod sweep;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use naru_engine::{Engine, Inputs};
-use naru_model::ProjectName;
-use naru_model::effect::Effects;
-use naru_source::git::Git;
+use naru_source::commits::Sources;
 use naru_store::log::LogStore;
 use naru_store::{Store, Topic};
 use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, OfMachine, Room};
-pub use collect::Collectors;
+pub use collect::{Aside, Beside, Collectors};
 pub use pass::{PassError, reconcile};
+pub use sweep::{SweepError, sweep};
 
 /// How often everything is looked at when nothing rings.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -43,10 +41,8 @@ pub struct Context {
     pub inputs: Arc<dyn Inputs>,
     /// Whether there is room for one more job.
     pub admission: Arc<dyn Admission>,
-    /// The folder of the source repositories: `<folder>/<project>.git`.
-    pub repositories: PathBuf,
-    /// Told of what changes a repository; nothing here does.
-    pub effects: Arc<dyn Effects>,
+    /// Where commits are read.
+    pub sources: Arc<dyn Sources>,
     /// Numbers and addresses.
     pub settings: Settings,
     /// Who copies the logs of running jobs.
@@ -74,13 +70,6 @@ impl Settings {
     }
 }
 
-impl Context {
-    /// A project's source repository.
-    fn repository(&self, project: &ProjectName) -> Git {
-        Git::new(self.repositories.join(format!("{project}.git")), self.effects.clone())
-    }
-}
-
 /// Reconciles until `stop` is cancelled: at once when something rings, and by timer.
 pub async fn run_forever(cx: Arc<Context>, stop: CancellationToken) {
     let mut changes = cx.store.changes();
@@ -100,7 +89,7 @@ pub async fn run_forever(cx: Arc<Context>, stop: CancellationToken) {
         };
         if swept.is_none_or(|at| at.elapsed() >= RESYNC) {
             swept = Some(tokio::time::Instant::now());
-            if let Err(error) = sweep::sweep(&cx).await {
+            if let Err(error) = sweep(&cx).await {
                 tracing::warn!(%error, "jobs that nobody wants could not be looked for");
             }
         }

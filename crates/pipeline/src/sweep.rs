@@ -10,15 +10,17 @@ use crate::Context;
 
 /// Why a sweep was not finished; the next one goes on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SweepError {
+pub enum SweepError {
+    /// The engine did not answer.
     #[error(transparent)]
     Engine(#[from] StepError),
+    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Stops the jobs of runs that are done with, or that nobody knows; one process at a time.
-pub(crate) async fn sweep(cx: &Context) -> Result<(), SweepError> {
+pub async fn sweep(cx: &Context) -> Result<(), SweepError> {
     let Some(lease) = cx.store.lease("sweep/pipeline").await? else { return Ok(()) };
     for scope in cx.engine.job_scopes().await? {
         let JobScope::Run(project, number) = &scope else { continue };

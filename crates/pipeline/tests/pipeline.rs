@@ -157,6 +157,18 @@ async fn a_restart_adopts_running_jobs_and_goes_on_with_their_logs() {
     assert_eq!(h.cx.store.releases(&shop(), None, 10).await.unwrap().len(), 1);
 }
 
+/// The simulation found it: the last lines of a log that ended before its job were lost.
+#[tokio::test]
+async fn a_log_that_ends_before_its_job_is_read_to_its_end() {
+    let h = Harness::with_a_log_that_ends_early().await;
+    h.fake.script_jobs("-run-", prints(&["one", "two"]));
+    h.push("main", YAML).await;
+    h.until_cleared(1).await;
+    for step in ["lint", "test", "build-web"] {
+        assert_eq!(h.log(1, step).await, ["one", "two"], "{step}");
+    }
+}
+
 #[tokio::test]
 async fn an_engine_that_comes_and_goes_only_delays() {
     let h = Harness::new().await;

@@ -2,6 +2,7 @@
 //!
 //! This crate records what was asked for and keeps the repositories. It runs no pipeline and delivers nothing.
 
+pub mod commits;
 pub mod deploy;
 pub mod git;
 pub mod http;

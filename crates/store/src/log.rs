@@ -208,14 +208,25 @@ impl LogStore {
     pub async fn append(&self, stream: &LogStream, records: Vec<LogRecord>) -> Result<bool> {
         let name = if stream.rotates() { "log.service.append" } else { "log.step.append" };
         let stream = self.stream(stream);
-        observed(&self.effects, name, blocking(move || stream.append(&records))).await
+        self.change(name, blocking(move || stream.append(&records))).await
     }
 
     /// Says that nothing more will be added: followers end when they have read everything. Adding something after all
     /// takes it back.
     pub async fn finish(&self, stream: &LogStream) -> Result<()> {
         let stream = self.stream(stream);
-        observed(&self.effects, "log.finish", blocking(move || stream.finish())).await
+        self.change("log.finish", blocking(move || stream.finish())).await
+    }
+
+    /// Makes one change, unless a full disk is being played.
+    async fn change<T>(&self, name: &str, change: impl Future<Output = Result<T>>) -> Result<T> {
+        let change = async {
+            match self.effects.refusal(name) {
+                Some(_) => Err(LogError::DiskFull),
+                None => change.await,
+            }
+        };
+        observed(&self.effects, name, change).await
     }
 
     /// The place after the newest record.
@@ -227,7 +238,7 @@ impl LogStore {
     /// Keeps a few bytes beside the stream, replacing what was there, for whoever writes it. They go with the stream.
     pub async fn keep_note(&self, stream: &LogStream, note: Vec<u8>) -> Result<()> {
         let stream = self.stream(stream);
-        observed(&self.effects, "log.keep-note", blocking(move || stream.keep_note(&note))).await
+        self.change("log.keep-note", blocking(move || stream.keep_note(&note))).await
     }
 
     /// What was kept last; `None` when nothing was.

@@ -60,8 +60,7 @@ impl Front {
             engine,
             inputs: Arc::new(inputs),
             admission: Arc::new(Plenty),
-            repositories: world.data.join("git/source"),
-            effects,
+            sources: Arc::new(sources.clone()),
             settings: Settings::for_cpus(2, "127.0.0.1:7070".into()),
             collectors: Collectors::default(),
         };

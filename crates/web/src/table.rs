@@ -276,10 +276,10 @@ mod tests {
                 "GET /api/v1/openapi.json",
                 "POST /api/v1/setup",
                 "POST /api/v1/login",
+                "GET /api/v1/login-providers",
                 "POST /api/v1/invitations/look",
                 "POST /api/v1/invitations/accept",
-                "POST /api/v1/password-reset",
-                "GET /api/v1/login-providers"
+                "POST /api/v1/password-reset"
             ]
         );
     }

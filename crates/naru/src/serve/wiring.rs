@@ -151,7 +151,7 @@ pub(super) async fn assemble(
         domain: arguments.domain.clone(),
         specs: SpecCache::default(),
     };
-    let pipeline = pipeline(&ground, folder, engine.clone(), effects, listening.to_string());
+    let pipeline = pipeline(&ground, folder, engine.clone(), listening.to_string());
     let (registry, hosting) = routers(&ground, folder, &delivery).await?;
     let behind = behind::Answers {
         delivery: delivery.clone(),
@@ -214,7 +214,6 @@ fn pipeline(
     ground: &Ground,
     folder: &DataFolder,
     engine: Arc<dyn Engine>,
-    effects: Arc<dyn Effects>,
     registry_host: String,
 ) -> Arc<naru_pipeline::Context> {
     let cpus = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -224,8 +223,7 @@ fn pipeline(
         engine,
         inputs: ground.inputs.clone(),
         admission: Arc::new(guards::Machine { folder: folder.path("engine") }),
-        repositories: folder.path("git/source"),
-        effects,
+        sources: Arc::new(ground.sources.clone()),
         settings: naru_pipeline::Settings::for_cpus(cpus, registry_host),
         collectors: naru_pipeline::Collectors::default(),
     })

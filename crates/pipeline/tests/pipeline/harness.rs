@@ -8,13 +8,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 use naru_engine::fake::Fake;
-use naru_engine::{Inputs, StepError};
+use naru_engine::{
+    Capabilities, Engine, Environments, Inputs, LogLine, LogPosition, LogSource, StepError, Usage,
+};
 use naru_model::effect::Unobserved;
-use naru_model::job::{JobScope, SecretScope, Workspace};
+use naru_model::job::{JobKey, JobScope, JobSeen, JobSpec, SecretScope, Workspace};
 use naru_model::pipeline::{RunState, StepRecord};
-use naru_model::{Clock, CommitId, Problem, ProjectName, RunNumber, SecretName, SecretVersion, Timestamp};
+use naru_model::rollout::{Action, Seen};
+use naru_model::{
+    Clock, CommitId, EnvironmentKey, Generation, Problem, ProjectName, RunNumber, SecretName, SecretVersion,
+    Timestamp,
+};
 use naru_pipeline::{Admission, Collectors, Context, Room, Settings, reconcile};
+use naru_source::SourceRepositories;
 use naru_source::git::{Git, Variable};
 use naru_store::Store;
 use naru_store::log::{Cursor, LogLimits, LogStore, LogStream};
@@ -67,6 +75,71 @@ impl Admission for Gate {
     }
 }
 
+/// The fake, whose first log ends before its job, which is over a moment later.
+struct EndsEarly {
+    fake: Fake,
+    clock: Arc<Hand>,
+    has_ended: AtomicBool,
+}
+
+#[async_trait]
+impl Engine for EndsEarly {
+    async fn capabilities(&self) -> Result<Capabilities, StepError> {
+        self.fake.capabilities().await
+    }
+
+    async fn observe(&self, environment: &EnvironmentKey) -> Result<Seen, StepError> {
+        self.fake.observe(environment).await
+    }
+
+    async fn environments(&self) -> Result<Environments, StepError> {
+        self.fake.environments().await
+    }
+
+    async fn apply(
+        &self,
+        of: &EnvironmentKey,
+        generation: Generation,
+        action: &Action,
+    ) -> Result<(), StepError> {
+        self.fake.apply(of, generation, action).await
+    }
+
+    async fn remove_environment(&self, environment: &EnvironmentKey, volumes: bool) -> Result<(), StepError> {
+        self.fake.remove_environment(environment, volumes).await
+    }
+
+    async fn ensure_job(&self, key: &JobKey, job: &JobSpec) -> Result<(), StepError> {
+        self.fake.ensure_job(key, job).await
+    }
+
+    async fn observe_jobs(&self, scope: &JobScope) -> Result<Vec<JobSeen>, StepError> {
+        self.fake.observe_jobs(scope).await
+    }
+
+    async fn job_scopes(&self) -> Result<Vec<JobScope>, StepError> {
+        self.fake.job_scopes().await
+    }
+
+    async fn stop_job(&self, key: &JobKey) -> Result<(), StepError> {
+        self.fake.stop_job(key).await
+    }
+
+    fn logs(&self, source: &LogSource, from: LogPosition) -> BoxStream<'static, Result<LogLine, StepError>> {
+        let mut lines = self.fake.logs(source, from);
+        if self.has_ended.swap(true, Ordering::Relaxed) {
+            return lines;
+        }
+        let first = lines.next().now_or_never().flatten();
+        self.clock.0.fetch_add(10_000, Ordering::Relaxed);
+        futures::stream::iter(first).boxed()
+    }
+
+    async fn usage(&self, environment: &EnvironmentKey) -> Result<Vec<Usage>, StepError> {
+        self.fake.usage(environment).await
+    }
+}
+
 pub(crate) struct Harness {
     pub(crate) cx: Arc<Context>,
     pub(crate) fake: Fake,
@@ -86,7 +159,28 @@ impl Harness {
         let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000_000)));
         let fake = Fake::new(clock.clone());
         let (secrets, gate) = (Arc::new(Secrets::default()), Arc::new(Gate::default()));
-        let cx = open(&folder, &clock, &fake, &secrets, &gate).await;
+        let engine = Arc::new(fake.clone());
+        Self::with(folder, clock, fake, (secrets, gate), engine).await
+    }
+
+    /// With an engine whose first log ends before its job.
+    pub(crate) async fn with_a_log_that_ends_early() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000_000)));
+        let fake = Fake::new(clock.clone());
+        let engine =
+            EndsEarly { fake: fake.clone(), clock: clock.clone(), has_ended: AtomicBool::new(false) };
+        Self::with(folder, clock, fake, Default::default(), Arc::new(engine)).await
+    }
+
+    async fn with(
+        folder: tempfile::TempDir,
+        clock: Arc<Hand>,
+        fake: Fake,
+        (secrets, gate): (Arc<Secrets>, Arc<Gate>),
+        engine: Arc<dyn Engine>,
+    ) -> Self {
+        let cx = open(&folder, &clock, engine, &secrets, &gate).await;
         cx.store.create_project(&shop(), &"main".parse().unwrap()).await.unwrap();
         let harness = Self { cx, fake, secrets, gate, clock, folder };
         harness.git().init_bare(&"main".parse().unwrap()).await.unwrap();
@@ -98,7 +192,7 @@ impl Harness {
         let Self { cx, fake, secrets, gate, clock, folder } = self;
         cx.collectors.stop();
         drop(cx);
-        let cx = open(&folder, &clock, &fake, &secrets, &gate).await;
+        let cx = open(&folder, &clock, Arc::new(fake.clone()), &secrets, &gate).await;
         Self { cx, fake, secrets, gate, clock, folder }
     }
 
@@ -215,7 +309,7 @@ impl Harness {
 async fn open(
     folder: &tempfile::TempDir,
     clock: &Arc<Hand>,
-    fake: &Fake,
+    engine: Arc<dyn Engine>,
     secrets: &Arc<Secrets>,
     gate: &Arc<Gate>,
 ) -> Arc<Context> {
@@ -224,11 +318,10 @@ async fn open(
     Arc::new(Context {
         store,
         logs: LogStore::open(&path.join("logs"), LogLimits::default()).await.unwrap(),
-        engine: Arc::new(fake.clone()),
+        engine,
         inputs: secrets.clone(),
         admission: gate.clone(),
-        repositories: path.join("source"),
-        effects: Arc::new(Unobserved),
+        sources: Arc::new(SourceRepositories::new(path, Arc::new(Unobserved))),
         settings: Settings::for_cpus(2, "127.0.0.1:7070".into()),
         collectors: Collectors::default(),
     })

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use naru_engine::{
     Capabilities, Engine, Environments, LogLine, LogPosition, LogSource, StepError, Traffic, Usage,
@@ -18,6 +19,7 @@ use naru_model::route::{LatencyBucket, RevisionFigures, RouteMode, RouteTable, T
 use naru_model::{EnvironmentKey, Generation, Timestamp};
 
 use super::mistake::Mistake;
+use super::push;
 use super::stage::{Call, Stage, at_once};
 
 /// Effects of one process.
@@ -152,6 +154,28 @@ impl SimEngine {
         done
     }
 
+    fn begin_now(&self, key: &JobKey, job: &JobSpec) -> Result<(), StepError> {
+        let stage = &self.stage;
+        let is_there = || {
+            let jobs = at_once(stage.fake.observe_jobs(&key.scope)).unwrap_or_default();
+            jobs.iter().any(|job| job.key == *key)
+        };
+        if stage.makes(Mistake::StepBegunAnew) && is_there() {
+            at_once(stage.fake.stop_job(key))?;
+        }
+        let was_there = is_there();
+        let script = (!was_there).then(|| push::script(stage, key, job)).flatten();
+        if let Some(script) = &script {
+            stage.fake.script_jobs(&key.to_string(), script.clone());
+        }
+        let done = at_once(stage.fake.ensure_job(key, job));
+        stage.tell(format!("{}: begin {key} -> {}", self.who, said(&done)));
+        if let (Some(script), Ok(())) = (&script, &done) {
+            stage.runs().begins(stage, key, script);
+        }
+        done
+    }
+
     /// Times as the machine's clock showed them.
     fn on_the_wall(&self, mut seen: Seen) -> Seen {
         for replica in &mut seen.replicas {
@@ -228,13 +252,15 @@ impl Engine for SimEngine {
     }
 
     async fn ensure_job(&self, key: &JobKey, job: &JobSpec) -> Result<(), StepError> {
-        self.stage.fake.ensure_job(key, job).await
+        call(&self.stage, &self.who, &format!("begin {key}"), || self.begin_now(key, job)).await
     }
 
     async fn observe_jobs(&self, scope: &JobScope) -> Result<Vec<JobSeen>, StepError> {
         let jobs =
             call(&self.stage, &self.who, "engine.jobs", || at_once(self.stage.fake.observe_jobs(scope)));
         let mut jobs = jobs.await?;
+        let forgets = self.stage.makes(Mistake::EndedJobForgotten) && matches!(scope, JobScope::Run(..));
+        jobs.retain(|job| !forgets || !matches!(job.state, JobState::Finished(_)));
         for job in &mut jobs {
             match &mut job.state {
                 JobState::Running { since } => *since = self.stage.wall.showed(*since),
@@ -254,7 +280,23 @@ impl Engine for SimEngine {
     }
 
     fn logs(&self, source: &LogSource, from: LogPosition) -> BoxStream<'static, Result<LogLine, StepError>> {
-        self.stage.fake.logs(source, from)
+        let from = if self.stage.makes(Mistake::OutputReadAgain) { LogPosition::default() } else { from };
+        // What is there now; it ends before its source does, as the engine's answer may.
+        let mut there = self.stage.fake.logs(source, from);
+        let mut lines = Vec::new();
+        while let Some(Some(line)) = futures::FutureExt::now_or_never(there.next()) {
+            lines.push(line);
+        }
+        let breaks = {
+            let (trouble, mut chance) = (self.stage.trouble(), self.stage.front());
+            let breaks = chance.permille(trouble.error_permille);
+            breaks.then(|| chance.below(lines.len() + 1))
+        };
+        if let Some(at) = breaks {
+            lines.truncate(at);
+            lines.push(Err(StepError::Transient("the log broke off".to_owned())));
+        }
+        futures::stream::iter(lines).boxed()
     }
 
     async fn usage(&self) -> Result<Vec<Usage>, StepError> {

@@ -7,17 +7,18 @@ use std::time::Duration;
 use naru_model::rollout::Decision;
 use naru_model::{CommitId, EnvironmentKey, RevisionNumber, Timestamp};
 use naru_source::deploy::DeployRepositories;
+use naru_store::Store;
 use naru_store::intent::IntentKind;
+use naru_store::log::LogStore;
 use naru_store::revision::Outcome;
-use naru_store::{Store, StoreError};
 
 use super::mistake::Mistake;
 use super::people::{Deed, People};
-use super::process::{Disk, Ended, Process, Running, Task, Work};
+use super::process::{Disk, Ended, Failure, Process, Running, Task, Work};
 use super::stage::Stage;
 use super::switch::Parked;
 use super::way::{Visitors, Way};
-use super::{rest, trouble};
+use super::{push, rest, runs, trouble};
 
 /// Once nothing goes wrong any more, everything rests within this time of the world.
 const CONVERGED_WITHIN: Duration = Duration::from_mins(12);
@@ -29,6 +30,7 @@ pub(super) struct Director {
     pub(super) stage: Arc<Stage>,
     /// The rows, as a reader sees them who makes no effects.
     pub(super) store: Store,
+    pub(super) logs: LogStore,
     pub(super) people: People,
     disk: Disk,
     processes: Vec<Process>,
@@ -58,6 +60,7 @@ impl Director {
         Self {
             stage: stage.clone(),
             store: disk.store.clone(),
+            logs: disk.logs.clone(),
             people: People::default(),
             disk,
             processes: Vec::new(),
@@ -247,13 +250,15 @@ impl Director {
                 self.end_process(process);
             }
             Err(parked) => {
+                let began = running.began;
                 running.parked = parked;
                 self.processes[process].tasks[index].running = Some(running);
-                self.wake(process).await;
+                self.wake(process, began).await;
             }
             Ok(ended) => {
-                self.ended(process, index, running.began, ended);
-                self.wake(process).await;
+                let began = running.began;
+                self.ended(process, index, began, ended);
+                self.wake(process, began).await;
             }
         }
     }
@@ -265,8 +270,15 @@ impl Director {
         let (said, wait) = match ended {
             Ended::Pass(Ok(())) => ("done".to_owned(), task.work.timer()),
             Ended::Look(Ok(again)) => (format!("look again in {again:?}"), again),
-            Ended::Look(Err(StoreError::Stale(why))) => (format!("stale: {why}"), Duration::ZERO),
-            Ended::Pass(Err(error)) | Ended::Look(Err(error)) => (error.to_string(), Duration::from_secs(2)),
+            Ended::Look(Err(Failure::Stale(why))) => (format!("stale: {why}"), Duration::ZERO),
+            Ended::Pass(Err(error)) | Ended::Look(Err(Failure::Other(error))) => {
+                (error, Duration::from_secs(2))
+            }
+            Ended::Over => {
+                self.stage.tell(format!("{who}: {} ends", task.work));
+                self.processes[process].tasks.remove(index);
+                return;
+            }
             Ended::Answered(answer) => {
                 self.stage.tell(format!("{who}: {} -> {answer:?}", task.work));
                 let done = self.processes[process].tasks.remove(index);
@@ -292,9 +304,13 @@ impl Director {
     }
 
     /// What rang wakes the process's tasks, late and in any order, or not at all.
-    async fn wake(&mut self, process: usize) {
+    async fn wake(&mut self, process: usize, began: Timestamp) {
         let stage = self.stage.clone();
         let now = stage.now();
+        self.processes[process].take_begun(now);
+        if self.processes[process].should_look_at_runs() {
+            runs::look(self, began).await;
+        }
         if self.processes[process].should_list() {
             let keys = self.store.environment_keys().await.expect("the store answers");
             self.processes[process].look_after(&keys, now);
@@ -459,8 +475,12 @@ impl Director {
         if self.processes.is_empty() {
             // The lock on the data folder says that whoever held a lease has ended.
             self.store.end_leases().await.expect("the store answers");
+            // And that whoever received a push and did not settle it never will.
+            let (stage, store) = (self.stage.clone(), self.store.clone());
+            push::settle_forgotten(stage, store, Duration::ZERO).await.expect("the store answers");
         }
-        let mut process = Process::start(&self.stage, who, &self.disk);
+        let pushes = self.people.projects.iter().any(|project| project.pushed);
+        let mut process = Process::start(&self.stage, who, &self.disk, pushes);
         let keys = self.store.environment_keys().await.expect("the store answers");
         process.look_after(&keys, self.stage.now());
         self.processes.push(process);

@@ -33,6 +33,14 @@ pub enum Mistake {
     StepsSkipped,
     /// A person gives a rollout up and is told so, but nobody writes it down.
     AbortForgotten,
+    /// A repeated start of a step begins it anew.
+    StepBegunAnew,
+    /// The engine forgets jobs of steps when they end.
+    EndedJobForgotten,
+    /// A step's output is read from its beginning, wherever reading shall go on.
+    OutputReadAgain,
+    /// A push is acknowledged, but nobody writes it down.
+    PushForgotten,
 }
 
 impl Mistake {
@@ -53,5 +61,17 @@ impl Mistake {
         Self::PromotedWithoutData,
         Self::StepsSkipped,
         Self::AbortForgotten,
+        Self::StepBegunAnew,
+        Self::EndedJobForgotten,
+        Self::OutputReadAgain,
+        Self::PushForgotten,
     ];
+
+    /// Whether it shows before there is a release.
+    pub(super) fn is_in_front(self) -> bool {
+        matches!(
+            self,
+            Self::StepBegunAnew | Self::EndedJobForgotten | Self::OutputReadAgain | Self::PushForgotten
+        )
+    }
 }

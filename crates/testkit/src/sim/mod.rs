@@ -7,6 +7,7 @@
 //! there must be what was wanted last (`rest`).
 
 mod adapters;
+mod beside;
 mod chance;
 mod crossing;
 mod director;
@@ -15,7 +16,9 @@ mod mistake;
 mod people;
 mod process;
 mod promise;
+mod push;
 mod rest;
+mod runs;
 mod stage;
 mod switch;
 mod time;
@@ -56,7 +59,8 @@ pub fn play(seed: u64, mistake: Option<Mistake>) -> Verdict {
             .expect("a database in a temporary folder opens");
         let logs = LogStore::open(&folder.path().join("logs"), LogLimits::default()).await;
         let keys = KeyRing::open(&folder.path().join("key")).expect("a key file");
-        let disk = Disk { store, logs: logs.expect("a log folder"), keys: Arc::new(keys) };
+        let logs = logs.expect("a log folder");
+        let disk = Disk { store, logs, keys: Arc::new(keys), folder: folder.path().to_owned() };
         let mut director = Director::new(&stage, disk);
         director.direct().await;
         drop(director);

@@ -8,11 +8,13 @@ use std::time::Duration;
 use naru_engine::fake::{Behaviour, JobScript};
 use naru_model::job::ExitReason;
 use naru_model::rollout::Decision;
-use naru_model::{EnvironmentKey, ProjectName, ReleaseNumber, RevisionNumber};
+use naru_model::{CommitId, EnvironmentKey, ProjectName, ReleaseNumber, RevisionNumber, RunNumber};
 use naru_store::intent::IntentKind;
 use naru_store::{Store, StoreError};
 
+use super::push::{self, Fate};
 use super::stage::Stage;
+use super::trouble::Happening;
 use super::way::Way;
 use crate::release;
 
@@ -39,6 +41,8 @@ pub(super) struct Project {
     pub(super) environments: Vec<EnvironmentKey>,
     pub(super) releases: BTreeMap<ReleaseNumber, Quality>,
     pub(super) deleted: bool,
+    /// Its releases come from the pipeline, of what is pushed; others are made at once.
+    pub(super) pushed: bool,
 }
 
 /// Whether a release works.
@@ -62,6 +66,7 @@ pub(super) enum Quality {
 pub(super) struct People {
     pub(super) projects: Vec<Project>,
     made: u32,
+    pushes: u32,
     values: u32,
     /// What was acknowledged, by environment.
     pub(super) acknowledged: Vec<(EnvironmentKey, IntentKind)>,
@@ -75,6 +80,12 @@ pub(super) enum Deed {
     Intend(EnvironmentKey, IntentKind),
     SetVariable(EnvironmentKey, u32),
     Delete(ProjectName),
+    Push {
+        project: ProjectName,
+        commit: CommitId,
+    },
+    /// Ends a run.
+    Cancel(ProjectName, RunNumber),
     /// Says something about a move that is under way.
     Decide {
         key: EnvironmentKey,
@@ -107,6 +118,8 @@ impl Deed {
                     store.delete_project(&project).await?;
                     Ok(None)
                 }
+                Self::Cancel(project, run) => store.cancel_run(&project, run).await.map(|_| None),
+                Self::Push { .. } => Err(StoreError::Missing("whoever takes a push".into())),
                 Self::Decide { key, revision, decision, .. } => {
                     let heard = store.decide(&key, revision, &decision).await?;
                     if heard { Ok(None) } else { Err(StoreError::Missing("the move".into())) }
@@ -130,7 +143,7 @@ impl Deed {
         match self {
             Self::Intend(key, kind) => Some((key.clone(), kind.clone())),
             Self::SetVariable(key, _) => Some((key.clone(), IntentKind::Render)),
-            Self::Delete(_) | Self::Decide { .. } => None,
+            Self::Delete(_) | Self::Push { .. } | Self::Cancel(..) | Self::Decide { .. } => None,
         }
     }
 }
@@ -156,11 +169,35 @@ impl People {
             };
             let mut environments = vec![of("production")];
             environments.extend(staging.then(|| of("staging")));
-            stage.tell(format!("project {name}: {shape:?}, {way:?}, {} environments", environments.len()));
+            let pushed = match stage.mistake {
+                None => stage.front().permille(400),
+                Some(mistake) => mistake.is_in_front(),
+            };
+            let made = if pushed { "pushed" } else { "made at once" };
+            let count = environments.len();
+            stage.tell(format!("project {name}: {shape:?}, {way:?}, {count} environments, {made}"));
             script_commands(stage, &environments);
             let releases = BTreeMap::new();
-            self.projects.push(Project { name, shape, way, environments, releases, deleted: false });
-            self.release(stage, store, self.projects.len() - 1, Quality::Good).await;
+            let deleted = false;
+            self.projects.push(Project {
+                name: name.clone(),
+                shape,
+                way,
+                environments,
+                releases,
+                deleted,
+                pushed,
+            });
+            let index = self.projects.len() - 1;
+            if pushed {
+                let commit = self.commit(stage, index, Quality::Good, Fate::Builds);
+                push::first(stage, store, &name, &commit).await.expect("nothing goes wrong yet");
+            } else {
+                self.release(stage, store, index, Quality::Good).await;
+            }
+        }
+        if self.projects.iter().any(|project| project.pushed) && stage.front().permille(300) {
+            stage.trouble().happenings.push(Happening::JobLost);
         }
     }
 
@@ -186,10 +223,7 @@ impl People {
         self.made += 1;
         let project = &mut self.projects[index];
         let content = format!("c{:04}", self.made);
-        let (replicas, ready_after) = {
-            let mut chance = stage.chance();
-            (1 + chance.below(3), chance.between(Duration::from_millis(100), Duration::from_secs(3)))
-        };
+        let (replicas, ready_after) = draw_replicas(stage);
         stage.fake.script_replicas(&format!("-{content}"), quality.behaviour(ready_after));
         stage.know_content(&content, quality);
         let text = project.text(replicas);
@@ -197,6 +231,44 @@ impl People {
         project.releases.insert(number, quality);
         stage.tell(format!("release {number} of {} is made: {quality:?}, {replicas} replicas", project.name));
         number
+    }
+
+    /// A commit that can be pushed, from which the pipeline makes a release if its fate is so.
+    pub(super) fn commit(&mut self, stage: &Stage, index: usize, quality: Quality, fate: Fate) -> CommitId {
+        self.pushes += 1;
+        let project = &self.projects[index];
+        let (replicas, ready_after) = draw_replicas(stage);
+        let text = project.text(replicas);
+        let commit = push::commit(stage, project, &text, (self.pushes, quality, fate));
+        let digest = push::digest(&project.name, "web", &commit);
+        stage.fake.script_replicas(digest.hex(), quality.behaviour(ready_after));
+        stage.know_content(digest.hex(), quality);
+        let name = &project.name;
+        let commit_said = commit.short();
+        stage.tell(format!(
+            "commit {commit_said} of {name} is made: {fate:?}, {quality:?}, {replicas} replicas"
+        ));
+        commit
+    }
+
+    /// What somebody does to a project whose releases the pipeline makes.
+    async fn push_or_cancel(
+        &mut self,
+        stage: &Stage,
+        store: &Store,
+        index: usize,
+        quality: Quality,
+    ) -> Option<Deed> {
+        let name = self.projects[index].name.clone();
+        if stage.front().permille(120) {
+            let runs = store.runs(&name, None, 1).await.expect("the store answers");
+            let run = runs.first().filter(|run| !run.state.is_over())?;
+            stage.runs().cancel(&name, run.number);
+            return Some(Deed::Cancel(name, run.number));
+        }
+        let fate = Fate::draw(stage);
+        let commit = self.commit(stage, index, quality, fate);
+        Some(Deed::Push { project: name, commit })
     }
 
     /// Somebody wants something. `None` when it needed nobody's answer.
@@ -213,6 +285,9 @@ impl People {
             0..35 => {
                 let way = self.projects[index].way;
                 let quality = Quality::draw(stage, trouble.bad_release_permille).seen_by(stage, way);
+                if self.projects[index].pushed {
+                    return self.push_or_cancel(stage, store, index, quality).await;
+                }
                 self.release(stage, store, index, quality).await;
                 None
             }
@@ -303,6 +378,12 @@ impl Project {
             .collect();
         format!("{services}environments:\n{}", environments.concat())
     }
+}
+
+/// How many replicas, and how soon they are ready.
+fn draw_replicas(stage: &Stage) -> (usize, Duration) {
+    let mut chance = stage.chance();
+    (1 + chance.below(3), chance.between(Duration::from_millis(100), Duration::from_secs(3)))
 }
 
 /// Some release commands fail.

@@ -125,14 +125,23 @@ impl Promises {
         if self.is_excused(key) {
             return;
         }
-        let ready = ready(&stage.fake.truth(key));
+        let truth = stage.fake.truth(key);
+        let ready = ready(&truth);
+        // Who was ready when somebody looked may have died by itself since: that is known only later.
+        let has_just_died = |replica: &ReplicaKey| {
+            let died = |at: Timestamp| elapsed(at, stage.now()) <= SEEN_LATE;
+            truth.replicas.iter().any(|seen| {
+                seen.key == *replica && matches!(&seen.state, ReplicaState::Exited { at, .. } if died(*at))
+            })
+        };
+        let can_serve = |replica: &ReplicaKey| ready.contains(replica) || has_just_died(replica);
         // A preview ends with the wait for a person.
         let is_kept = |route: &&Route| !is_preview(&route.host);
         for route in stage.fake.table(key).iter().flat_map(|table| &table.routes).filter(is_kept) {
             let served = route.backends.iter().any(|one| ready.contains(&one.replica));
             let next = table.routes.iter().find(|next| next.host == route.host && next.path == route.path);
             let goes_on = next.is_some_and(|next| {
-                next.mode == RouteMode::Hold || next.backends.iter().any(|one| ready.contains(&one.replica))
+                next.mode == RouteMode::Hold || next.backends.iter().any(|one| can_serve(&one.replica))
             });
             if served && !goes_on {
                 self.broken.push(format!("{key}: {} is taken from replicas that serve it", route.host));

@@ -7,7 +7,7 @@ use naru_engine::Engine as _;
 use naru_model::manifest;
 use naru_model::rollout::{ReplicaState, Status};
 use naru_model::workload::EnvironmentSpec;
-use naru_model::{EnvironmentKey, ReleaseNumber, Timestamp};
+use naru_model::{CommitId, EnvironmentKey, ReleaseNumber, Timestamp};
 use naru_source::deploy::DeployRepositories;
 use naru_store::environment::{Environment, EnvironmentStatus};
 use naru_store::intent::{Intent, IntentKind, IntentState};
@@ -15,6 +15,8 @@ use naru_store::revision::{Outcome, Revision};
 
 use super::director::Director;
 use super::people::{Deed, Quality};
+use super::push::Fate;
+use super::runs;
 
 /// Nothing waits and everything is as it shall be, or waits for a person.
 pub(super) async fn is_at_rest(director: &Director) -> bool {
@@ -24,7 +26,7 @@ pub(super) async fn is_at_rest(director: &Director) -> bool {
 /// What does not rest.
 pub(super) async fn why_not(director: &Director) -> String {
     let store = &director.store;
-    let mut why = Vec::new();
+    let mut why = runs::why_not(store).await;
     let waiting = store.projects_with_intents().await.expect("the store answers");
     why.extend(waiting.iter().map(|project| format!("intents of {project} wait")));
     for project in store.projects().await.expect("the store answers") {
@@ -72,6 +74,7 @@ pub(super) async fn check(director: &Director) {
         check_environment(director, &key).await;
     }
     check_orphans(director).await;
+    runs::check(director).await;
 }
 
 async fn check_environment(director: &Director, key: &EnvironmentKey) {
@@ -122,7 +125,7 @@ async fn check_given_up(director: &Director, key: &EnvironmentKey, intents: &[In
 }
 
 /// The intents of an environment, oldest first.
-async fn intents(director: &Director, key: &EnvironmentKey) -> Vec<Intent> {
+pub(super) async fn intents(director: &Director, key: &EnvironmentKey) -> Vec<Intent> {
     let store = &director.store;
     let Some(newest) = store.newest_intent(key).await.expect("the store answers") else { return Vec::new() };
     let mut intents = Vec::new();
@@ -296,36 +299,61 @@ async fn check_orphans(director: &Director) {
     }
 }
 
-/// Somebody deploys a release that works, everywhere.
-pub(super) async fn deploy_everywhere(director: &mut Director) -> Vec<(EnvironmentKey, ReleaseNumber)> {
+/// What somebody asks for at last.
+pub(super) enum Asked {
+    Release(ReleaseNumber),
+    Commit(CommitId),
+}
+
+/// Somebody deploys a release that works, or pushes such a commit, everywhere.
+pub(super) async fn deploy_everywhere(director: &mut Director) -> Vec<(EnvironmentKey, Asked)> {
     let (stage, store) = (director.stage.clone(), director.store.clone());
     let mut asked = Vec::new();
     for index in 0..director.people.projects.len() {
         if director.people.projects[index].deleted {
             continue;
         }
+        let environments = director.people.projects[index].environments.clone();
+        if director.people.projects[index].pushed {
+            let project = director.people.projects[index].name.clone();
+            let commit = director.people.commit(&stage, index, Quality::Good, Fate::Builds);
+            asked.extend(environments.into_iter().map(|key| (key, Asked::Commit(commit.clone()))));
+            director.ask(Deed::Push { project, commit });
+            continue;
+        }
         let release = director.people.release(&stage, &store, index, Quality::Good).await;
-        for key in director.people.projects[index].environments.clone() {
+        for key in environments {
             director.ask(Deed::Intend(key.clone(), IntentKind::Deploy { release }));
-            asked.push((key, release));
+            asked.push((key, Asked::Release(release)));
         }
     }
     asked
 }
 
 /// What was deployed last serves everywhere, unless the deploy was refused because people edited what it changes.
-pub(super) async fn check_last(director: &Director, asked: &[(EnvironmentKey, ReleaseNumber)]) {
-    for (key, release) in asked {
+pub(super) async fn check_last(director: &Director, asked: &[(EnvironmentKey, Asked)]) {
+    for (key, asked) in asked {
+        let release = released(director, key, asked).await;
         let row = director.store.environment(key).await.expect("the store answers");
         let revisions = director.store.revisions(key, 1000).await.expect("the store answers");
         let serving = row.as_ref().and_then(|row| row.serving);
         let served = revisions.iter().find(|one| Some(one.number) == serving).and_then(|one| one.release);
         let intent = director.store.newest_intent(key).await.expect("the store answers");
         let refused = intent.is_some_and(|intent| intent.state == IntentState::Failed);
-        if served != Some(*release) && !refused {
+        if (release.is_none() || served != release) && !refused {
             director
                 .stage
-                .broken(format!("{key}: release {release} was deployed last, but {served:?} serves"));
+                .broken(format!("{key}: release {release:?} was deployed last, but {served:?} serves"));
+        }
+    }
+}
+
+async fn released(director: &Director, key: &EnvironmentKey, asked: &Asked) -> Option<ReleaseNumber> {
+    match asked {
+        Asked::Release(release) => Some(*release),
+        Asked::Commit(commit) => {
+            let releases = director.store.releases(&key.project, None, 100).await.expect("the store answers");
+            releases.iter().find(|release| release.commit == *commit).map(|release| release.number)
         }
     }
 }

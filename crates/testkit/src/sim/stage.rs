@@ -7,16 +7,20 @@ use std::time::Duration;
 use naru_engine::fake::Fake;
 use naru_engine::{Engine as _, Traffic as _};
 use naru_model::effect::Moment;
+use naru_model::pipeline::StepGraph;
 use naru_model::rollout::{Action, ReplicaKey};
 use naru_model::route::RouteTable;
 use naru_model::workload::{Template, TemplateHash};
-use naru_model::{Clock, EnvironmentKey, Generation, Timestamp};
+use naru_model::{Clock, CommitId, EnvironmentKey, Generation, ProjectName, RunNumber, Timestamp};
+use naru_source::commits;
 use naru_source::deploy::memory::InMemory;
 
 use super::chance::Chance;
 use super::mistake::Mistake;
 use super::people::Quality;
 use super::promise::Promises;
+use super::push::Pushed;
+use super::runs::Runs;
 use super::switch::{Parked, Switch};
 use super::time::WallClock;
 use super::trouble::Trouble;
@@ -25,17 +29,25 @@ use crate::clock::HandClock;
 /// A call under a lease ends within this time, whatever happens: less than what is left of a lease that was just looked at.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
 
+/// How much later than it wanted whoever waits is let go on, at most.
+const LATE: Duration = Duration::from_secs(1);
+
 /// One simulated world, shared by all that act in it.
 pub(super) struct Stage {
     pub(super) world: Arc<HandClock>,
     pub(super) wall: Arc<WallClock>,
     pub(super) fake: Fake,
     pub(super) deploy: InMemory,
+    pub(super) sources: commits::memory::InMemory,
     pub(super) switch: Switch,
     pub(super) mistake: Option<Mistake>,
     pub(super) began: Timestamp,
     chance: Mutex<Chance>,
     apart: Mutex<Chance>,
+    front: Mutex<Chance>,
+    pushed: Mutex<BTreeMap<CommitId, Pushed>>,
+    graphs: Mutex<BTreeMap<(ProjectName, RunNumber), StepGraph>>,
+    runs: Mutex<Runs>,
     /// How good the content of an image is, and so what is made from it.
     contents: Mutex<BTreeMap<String, Quality>>,
     qualities: Mutex<BTreeMap<TemplateHash, Quality>>,
@@ -68,12 +80,17 @@ impl Stage {
             began: world.now(),
             fake: Fake::new(world.clone()),
             deploy: InMemory::new(wall.clone()),
+            sources: commits::memory::InMemory::default(),
             world,
             wall,
             switch: Switch::default(),
             mistake,
             chance: Mutex::new(chance),
             apart: Mutex::new(Chance::of(!seed)),
+            front: Mutex::new(Chance::of(seed.rotate_left(32))),
+            pushed: Mutex::default(),
+            graphs: Mutex::default(),
+            runs: Mutex::default(),
             contents: Mutex::default(),
             qualities: Mutex::default(),
             trouble: Mutex::new(trouble),
@@ -94,6 +111,25 @@ impl Stage {
     /// Choices about strategies, which leave the stories of seeds without them as they are.
     pub(super) fn apart(&self) -> MutexGuard<'_, Chance> {
         self.apart.lock().expect("nothing panics while it chooses")
+    }
+
+    /// Choices about what lies before a release.
+    pub(super) fn front(&self) -> MutexGuard<'_, Chance> {
+        self.front.lock().expect("nothing panics while it chooses")
+    }
+
+    /// The commits that people made.
+    pub(super) fn pushed(&self) -> MutexGuard<'_, BTreeMap<CommitId, Pushed>> {
+        self.pushed.lock().expect("nothing panics while it holds the commits")
+    }
+
+    /// What the steps of each run need.
+    pub(super) fn graphs(&self) -> MutexGuard<'_, BTreeMap<(ProjectName, RunNumber), StepGraph>> {
+        self.graphs.lock().expect("nothing panics while it holds the graphs")
+    }
+
+    pub(super) fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().expect("nothing panics while it holds the runs")
     }
 
     /// An image with this content is so good.
@@ -226,7 +262,8 @@ impl Stage {
     /// Parks for at least so long.
     pub(super) async fn park(&self, place: String, at_least: Duration, crash: bool) {
         let now = self.now();
-        let parked = Parked { place, not_before: now + at_least, by: now + CALL_LIMIT, crash };
+        let by = now + CALL_LIMIT.max(at_least + LATE);
+        let parked = Parked { place, not_before: now + at_least, by, crash };
         self.switch.park(parked).await;
     }
 

@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use naru_engine::Engine as _;
 use naru_engine::fake::{EdgeKnows, Manners};
 use naru_model::EnvironmentKey;
+use naru_model::job::JobScope;
 use naru_model::rollout::{ReplicaKey, ReplicaState};
 
 use super::chance::Chance;
 use super::mistake::Mistake;
-use super::stage::Stage;
+use super::stage::{Stage, at_once};
 
 /// How often what goes wrong, of a thousand opportunities.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +52,8 @@ pub(super) enum Happening {
     Requests,
     /// A call that was thought lost arrives after newer ones.
     StaleCall,
+    /// The engine does not know a job any more.
+    JobLost,
 }
 
 impl Happening {
@@ -141,6 +145,7 @@ pub(super) fn happen(stage: &Stage, keys: &[EnvironmentKey], calm: bool) -> Opti
         Happening::ClockJumps if calm => jump(stage),
         Happening::ClockJumps => {}
         Happening::StaleCall => stage.repeat_stale_call(),
+        Happening::JobLost => lose_job(stage),
         Happening::Requests => return requests(stage, keys),
         happening => {
             let (key, replica) = some_replica(stage, keys)?;
@@ -203,6 +208,20 @@ fn restart_edge(stage: &Stage, keys: &[EnvironmentKey]) {
     for key in keys {
         stage.harm(key, "the edge was started anew");
     }
+}
+
+/// A job of some run is not there any more.
+fn lose_job(stage: &Stage) {
+    let mut jobs = Vec::new();
+    for scope in at_once(stage.fake.job_scopes()).unwrap_or_default() {
+        if matches!(scope, JobScope::Run(..)) {
+            jobs.extend(at_once(stage.fake.observe_jobs(&scope)).unwrap_or_default());
+        }
+    }
+    let Some(job) = stage.front().one_of(&jobs).map(|job| job.key.clone()) else { return };
+    let _ = at_once(stage.fake.stop_job(&job));
+    stage.runs().lost(&job);
+    stage.tell(format!("the engine does not know {job} any more"));
 }
 
 fn jump(stage: &Stage) {

@@ -13,10 +13,11 @@ fn a_seed_is_the_same_story_word_for_word() {
 }
 
 /// 0: requests were refused when a hand-over of a volume was begun and taken back more than once. 1, 5, 8: a rollback
-/// that waits beside a newer deploy is taken last.
+/// that waits beside a newer deploy is taken last. 13, 116: the last lines of a step were lost when its log ended before its
+/// job.
 #[test]
 fn seeds_that_found_something_hold() {
-    for seed in [0, 1, 5, 8] {
+    for seed in [0, 1, 5, 8, 13, 116] {
         assert_eq!(play(seed, None).broken, Vec::<String>::new(), "seed {seed}");
     }
 }
@@ -58,4 +59,8 @@ found! {
     a_canary_promoted_without_data_is_found: PromotedWithoutData,
     skipped_steps_of_a_canary_are_found: StepsSkipped,
     an_abort_that_is_forgotten_is_found: AbortForgotten,
+    a_step_that_is_begun_anew_is_found: StepBegunAnew,
+    an_ended_job_that_is_forgotten_is_found: EndedJobForgotten,
+    output_that_is_read_again_is_found: OutputReadAgain,
+    a_push_that_is_forgotten_is_found: PushForgotten,
 }

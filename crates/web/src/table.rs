@@ -61,8 +61,8 @@ fn table() -> Vec<Entry> {
         Administer, AdministerInstance, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance,
     };
     use routes::{
-        account, audit, certificate, crossing, event, instance as here, intent, log, maintenance, metric, project as projects, receipt,
-        release, rollout, run, setting, trigger, environment as environments,
+        account, audit, certificate, crossing, environment as environments, event, external_login, instance as here, intent,
+        log, maintenance, metric, project as projects, receipt, release, rollout, run, setting, trigger,
     };
     let rows = vec![
         open(routes!(here::healthz)),

@@ -24,10 +24,6 @@ mod page_project;
 mod page_run;
 #[path = "web/people.rs"]
 mod people;
-#[path = "web/page_project.rs"]
-mod page_project;
-#[path = "web/page_run.rs"]
-mod page_run;
 #[path = "web/page_metrics.rs"]
 mod page_metrics;
 #[path = "web/project.rs"]

@@ -5,7 +5,7 @@ use naru_model::Timestamp;
 use oauth2::basic::{BasicClient, BasicErrorResponse};
 use oauth2::http;
 use oauth2::{
-    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet, HttpRequest,
+    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
     PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, TokenResponse as _, TokenUrl,
 };
 use secrecy::ExposeSecret as _;
@@ -98,11 +98,10 @@ impl GitHub {
         now: Timestamp,
     ) -> Result<Person, ExternalError> {
         let client = client(settings, redirect, secret)?;
-        let transport = |request: HttpRequest| self.transport.call(request);
         let tokens = client
             .exchange_code(AuthorizationCode::new(answer.code.clone()))
             .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier.clone()))
-            .request_async(&transport)
+            .request_async(&self.transport)
             .await
             .map_err(refused_code)?;
         let token = tokens.access_token().secret();
@@ -146,7 +145,7 @@ impl GitHub {
             .header(http::header::AUTHORIZATION, format!("Bearer {token}"))
             .body(Vec::new())
             .map_err(|_| ExternalError::NotVerified("its token cannot be used".into()))?;
-        let answer = self.transport.call(request).await?;
+        let answer = self.transport.send(request).await?;
         if answer.status() != http::StatusCode::OK {
             return Err(ExternalError::Away(format!("GitHub's API answers {}", answer.status())));
         }
@@ -157,7 +156,7 @@ impl GitHub {
     /// Whether its API answers.
     pub(crate) async fn check(&self, settings: &ProviderSettings) -> Result<(), String> {
         let request = http::Request::builder().uri(&settings.api).body(Vec::new());
-        let answer = self.transport.call(request.map_err(|error| error.to_string())?).await;
+        let answer = self.transport.send(request.map_err(|error| error.to_string())?).await;
         match answer.map_err(|error| error.to_string())?.status() {
             status if status.is_success() => Ok(()),
             status => Err(format!("{} answers {status}", settings.api)),

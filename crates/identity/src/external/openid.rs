@@ -14,10 +14,10 @@ use openidconnect::core::{
 use openidconnect::{
     AccessToken, AdditionalClaims, AuthType, AuthenticationFlow, AuthorizationCode, ClaimsVerificationError,
     ClientId, ClientSecret, CsrfToken, DiscoveryError, EmptyExtraTokenFields, EndpointMaybeSet,
-    EndpointNotSet, EndpointSet, HttpRequest, IdTokenClaims, IdTokenFields, IssuerUrl, Nonce,
-    OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
-    SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, SubjectIdentifier,
-    TokenResponse as _, UserInfoClaims, UserInfoError,
+    EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError,
+    StandardErrorResponse, StandardTokenResponse, SubjectIdentifier, TokenResponse as _, UserInfoClaims,
+    UserInfoError,
 };
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -145,12 +145,11 @@ impl OpenId {
         }
         let metadata = self.metadata(settings, now, METADATA_LASTS).await?;
         let client = client(settings, &metadata, redirect, secret)?;
-        let http = |request: HttpRequest| self.transport.call(request);
         let tokens = client
             .exchange_code(AuthorizationCode::new(answer.code.clone()))
             .map_err(|error| ExternalError::Away(error.to_string()))?
             .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier.clone()))
-            .request_async(&http)
+            .request_async(&self.transport)
             .await
             .map_err(refused_code)?;
         let claims = match verify(&client, &tokens, attempt, now) {
@@ -190,8 +189,7 @@ impl OpenId {
 
     async fn discover(&self, settings: &ProviderSettings) -> Result<Arc<CoreProviderMetadata>, String> {
         let issuer = IssuerUrl::new(settings.issuer.clone()).map_err(|error| error.to_string())?;
-        let http = |request: HttpRequest| self.transport.call(request);
-        let found = CoreProviderMetadata::discover_async(issuer, &http).await;
+        let found = CoreProviderMetadata::discover_async(issuer, &self.transport).await;
         found.map(Arc::new).map_err(|error: DiscoveryError<CallError>| said(&error))
     }
 
@@ -230,10 +228,9 @@ impl OpenId {
         token: AccessToken,
         subject: SubjectIdentifier,
     ) -> Result<UserInfoClaims<Others, CoreGenderClaim>, UserInfoError<CallError>> {
-        let http = |request: HttpRequest| self.transport.call(request);
         let request = client.user_info(token, Some(subject));
         let request = request.map_err(|error| UserInfoError::Other(error.to_string()))?;
-        request.request_async(&http).await
+        request.request_async(&self.transport).await
     }
 }
 

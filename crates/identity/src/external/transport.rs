@@ -1,11 +1,12 @@
 //! Requests to one login provider: where they may go, how long they may take, how much is read. Certificates are
 //! checked by the system's roots.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use naru_model::Problem;
 use openidconnect::url::Url;
-use openidconnect::{HttpRequest, HttpResponse};
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use tokio::sync::Semaphore;
 
 use super::settings::is_loopback;
@@ -57,7 +58,7 @@ impl Transport {
     }
 
     /// One request and its whole answer.
-    pub(crate) async fn call(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
+    pub(crate) async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
         self.check(&request)?;
         let exchange = async {
             let _turn = self.turns.acquire().await.map_err(|_| CallError::TooLate)?;
@@ -87,6 +88,16 @@ impl Transport {
         *answer.status_mut() = response.status();
         *answer.headers_mut() = response.headers().clone();
         Ok(answer)
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Transport {
+    type Error = CallError;
+    // Boxed, so that what waits for it can be sent to another thread whatever it borrows.
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, CallError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
     }
 }
 

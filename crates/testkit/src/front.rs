@@ -51,7 +51,7 @@ impl Front {
         engine: Arc<dyn Engine>,
         effects: Arc<dyn Effects>,
     ) -> Self {
-        let sources = SourceRepositories::new(world.data.join("git"), effects.clone());
+        let sources = SourceRepositories::new(world.data.join("git"), effects);
         let keys = Arc::new(KeyRing::open(&world.data.join("key")).expect("a key file"));
         let inputs = Vault { store: store.clone(), keys: keys.clone(), sources: sources.clone() };
         let pipeline = naru_pipeline::Context {

@@ -147,7 +147,7 @@ pub(super) async fn assemble(
         logs: ground.logs.clone(),
         repositories: Repositories::new(folder.instance().clone(), Arc::new(deploy.clone())),
         engine: engine.clone(),
-        traffic: Arc::new(ObservedTraffic { inner: Arc::new(traffic), effects: effects.clone() }),
+        traffic: Arc::new(ObservedTraffic { inner: Arc::new(traffic), effects }),
         domain: arguments.domain.clone(),
         specs: SpecCache::default(),
     };

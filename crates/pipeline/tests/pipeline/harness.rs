@@ -170,7 +170,7 @@ impl Harness {
         let fake = Fake::new(clock.clone());
         let engine =
             EndsEarly { fake: fake.clone(), clock: clock.clone(), has_ended: AtomicBool::new(false) };
-        Self::with(folder, clock, fake, Default::default(), Arc::new(engine)).await
+        Self::with(folder, clock, fake, (Arc::default(), Arc::default()), Arc::new(engine)).await
     }
 
     async fn with(

@@ -101,38 +101,3 @@ impl Commits for Repository {
         Ok(entries.into_iter().map(|(path, kind)| Entry { kind, object: object(&path), path }).collect())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn commits_are_read_as_from_git() {
-        let (sources, project) = (InMemory::default(), "shop".parse().unwrap());
-        let files = [("naru.yaml", "a"), ("public/index.html", "b"), ("public/css/main.css", "c")];
-        let files: Files =
-            files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
-        let first = sources.commit(&project, None, files.clone());
-        let second = sources.commit(&project, Some(&first), files);
-        assert_ne!(first, second);
-        let reader = sources.of(&project);
-        assert!(reader.has(&second).await.unwrap());
-        assert_eq!(reader.file(&first, "naru.yaml", 1).await.unwrap(), Some(b"a".to_vec()));
-        assert_eq!(reader.file(&first, "no", 1).await.unwrap(), None);
-        assert!(reader.file(&first, "naru.yaml", 0).await.is_err());
-        let listed = |entries: Vec<Entry>| -> Vec<_> {
-            entries.into_iter().map(|entry| (entry.path, entry.kind)).collect()
-        };
-        let root = listed(reader.list(&first, None).await.unwrap());
-        assert_eq!(root, [("naru.yaml".into(), EntryKind::File), ("public".into(), EntryKind::Folder)]);
-        let public = listed(reader.list(&first, Some("public")).await.unwrap());
-        assert_eq!(
-            public,
-            [("public/css".into(), EntryKind::Folder), ("public/index.html".into(), EntryKind::File)]
-        );
-        sources.move_branch(&project, "refs/heads/main", &second);
-        assert_eq!(sources.heads(&project).get("refs/heads/main"), Some(&second));
-        sources.delete(&project);
-        assert!(!sources.of(&project).has(&first).await.unwrap());
-    }
-}

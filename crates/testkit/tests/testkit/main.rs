@@ -7,6 +7,7 @@ mod maintenance;
 mod overtaken;
 mod race;
 mod simulation;
+mod sources;
 mod story;
 mod strategy;
 mod walk;

@@ -18,14 +18,14 @@ mod page_admin;
 mod page_environment;
 #[path = "web/page_frame.rs"]
 mod page_frame;
+#[path = "web/page_metrics.rs"]
+mod page_metrics;
 #[path = "web/page_project.rs"]
 mod page_project;
 #[path = "web/page_run.rs"]
 mod page_run;
 #[path = "web/people.rs"]
 mod people;
-#[path = "web/page_metrics.rs"]
-mod page_metrics;
 #[path = "web/project.rs"]
 mod project;
 #[path = "web/provider.rs"]

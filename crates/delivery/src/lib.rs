@@ -44,6 +44,9 @@ pub struct Context {
     pub traffic: Arc<dyn Traffic>,
     /// The domain below which hosts are made for environments that name none.
     pub domain: String,
+    /// Hosts of the control plane, which lead to no service: cookies know hosts, not ports, so a service there would be
+    /// handed the sessions of who is logged in.
+    pub own_hosts: Vec<String>,
     /// Parsed revisions; commits do not change.
     pub specs: reconcile::SpecCache,
 }

@@ -189,6 +189,9 @@ async fn refuse_taken_hosts(
     key: &EnvironmentKey,
     spec: &EnvironmentSpec,
 ) -> Result<(), RenderError> {
+    if let Some(problem) = sync::own_host(cx, key, &spec.routes) {
+        return Err(problem.into());
+    }
     match cx.store.taken(key, &spec.routes).await? {
         Some(taken) => Err(sync::host_taken(key, &taken).into()),
         None => Ok(()),

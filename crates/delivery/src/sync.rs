@@ -2,6 +2,7 @@
 //! right: rows can be deleted and come back the same.
 
 use naru_engine::StepError;
+use naru_model::workload::RouteSpec;
 use naru_model::{EnvironmentKey, Problem, ProjectName};
 use naru_source::deploy::RevisionCommit;
 use naru_store::claim::Taken;
@@ -44,14 +45,18 @@ pub async fn environment(cx: &Context, key: &EnvironmentKey) -> Result<(), Store
     if history.len() > known.len() {
         cx.store.cache_revisions(key, &history).await?;
     }
-    if let Some(taken) = aim(cx, key, &history).await? {
-        return hinder(cx, key, host_taken(key, &taken)).await;
+    if let Some(problem) = aim(cx, key, &history).await? {
+        return hinder(cx, key, problem).await;
     }
     cx.store.set_hindrance(key, None).await
 }
 
-/// Aims at the newest revision unless it is in quarantine. Says which of its routes another environment has.
-async fn aim(cx: &Context, key: &EnvironmentKey, history: &[Revision]) -> Result<Option<Taken>, StoreError> {
+/// Aims at the newest revision unless it is in quarantine. Says why not when one of its routes is somebody else's.
+async fn aim(
+    cx: &Context,
+    key: &EnvironmentKey,
+    history: &[Revision],
+) -> Result<Option<Problem>, StoreError> {
     let Some(newest) = history.last() else { return Ok(None) };
     let quarantined = cx.store.quarantined(key).await?;
     if quarantined.iter().any(|bad| bad.revision == newest.number) {
@@ -66,21 +71,40 @@ async fn aim(cx: &Context, key: &EnvironmentKey, history: &[Revision]) -> Result
             return Ok(None);
         }
     };
+    if let Some(problem) = own_host(cx, key, &routes) {
+        return Ok(Some(problem));
+    }
     let released = has_served(cx, key, newest, history).await?;
-    cx.store.aim(key, newest.number, &routes, released).await
+    let taken = cx.store.aim(key, newest.number, &routes, released).await?;
+    Ok(taken.map(|taken| host_taken(key, &taken)))
+}
+
+/// A service at a host of the control plane would be handed its visitors' sessions.
+pub(crate) fn own_host(cx: &Context, key: &EnvironmentKey, routes: &[RouteSpec]) -> Option<Problem> {
+    let route = routes.iter().find(|route| cx.own_hosts.contains(&route.host))?;
+    let taken = Problem::new("delivery.host-taken", format!("`{}` is Naru's own host", route.host)).cause(
+        "browsers send the cookies of a host to every port of it: a service there would get those of Naru",
+    );
+    Some(with_hint(taken, key))
 }
 
 /// Two projects can ask for the same host; the second is refused by name.
 pub(crate) fn host_taken(key: &EnvironmentKey, taken: &Taken) -> Problem {
     let Taken { host, path, by } = taken;
     let place = if path == "/" { host.clone() } else { format!("{host}{path}") };
-    Problem::new("delivery.host-taken", format!("`{place}` leads to another environment"))
-        .cause(format!("environment `{}` of project `{}` has it", by.environment, by.project))
-        .state("nothing was changed; what serves keeps serving")
-        .hint(format!(
-            "give `{key}` a host of its own: set `environments.{}.host` in naru.yaml and push again",
-            key.environment
-        ))
+    let taken = Problem::new("delivery.host-taken", format!("`{place}` leads to another environment"));
+    let whose = match by {
+        Some(by) => format!("environment `{}` of project `{}` has it", by.environment, by.project),
+        None => format!("another organisation has the host `{host}`"),
+    };
+    with_hint(taken.cause(whose), key)
+}
+
+fn with_hint(problem: Problem, key: &EnvironmentKey) -> Problem {
+    problem.state("nothing was changed; what serves keeps serving").hint(format!(
+        "give `{key}` a host of its own: set `environments.{}.host` in naru.yaml and push again",
+        key.environment
+    ))
 }
 
 fn revision(commit: RevisionCommit) -> Revision {

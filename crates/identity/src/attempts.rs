@@ -20,6 +20,8 @@ const ALLOWED_TOGETHER: u32 = 50;
 const WINDOW: Duration = Duration::from_mins(1);
 /// Logins and addresses remembered at once.
 const REMEMBERED: usize = 4096;
+/// Nobody has a longer login (`password::check_login`): a longer text would only fill the memory.
+const LONGEST_LOGIN: usize = 40;
 
 /// Wrong attempts of late.
 #[derive(Default)]
@@ -52,8 +54,9 @@ struct Count {
 }
 
 fn counted(login: &str, origin: &Origin) -> impl Iterator<Item = Of> {
+    let login = (login.len() <= LONGEST_LOGIN).then(|| Of::Login(login.to_owned()));
     let address = origin.address.map(|address| Of::Address(network(address)));
-    [Some(Of::Login(login.to_owned())), address, Some(Of::Everyone)].into_iter().flatten()
+    [login, address, Some(Of::Everyone)].into_iter().flatten()
 }
 
 /// Somebody with one IPv6 network has 2⁶⁴ addresses (RFC 4291, 2.5.4): they count as one.
@@ -165,5 +168,13 @@ mod tests {
             attempts.failed(&format!("login-{index}"), &Origin::default(), at(0));
         }
         assert!(attempts.counts().len() <= REMEMBERED + 1);
+
+        let attempts = Attempts::default();
+        for index in 0..ALLOWED_TOGETHER {
+            let long = format!("{index}{}", "x".repeat(1 << 10));
+            attempts.failed(&long, &Origin::default(), at(0));
+        }
+        assert_eq!(attempts.counts().len(), 1, "of texts that are no login only the sum is kept");
+        assert!(attempts.check("fresh", &Origin::default(), at(1)).is_err());
     }
 }

@@ -51,6 +51,14 @@ impl JobKey {
             JobScope::Revision(key, _) => SecretScope::Environment(key.clone()),
         }
     }
+
+    /// Whose job it is.
+    pub fn project(&self) -> &ProjectName {
+        match &self.scope {
+            JobScope::Run(project, _) => project,
+            JobScope::Revision(key, _) => &key.project,
+        }
+    }
 }
 
 impl fmt::Display for JobKey {

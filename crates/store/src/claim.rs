@@ -1,5 +1,6 @@
 //! Which environment a host and path lead to: the one that wants or serves a revision with that route. The first to
-//! want it has it until it serves something without it.
+//! want it has it until it serves something without it. A host belongs to one organisation with all its paths: what
+//! answers at a path of a host can read and change the pages at all others of it in a visitor's browser.
 
 use naru_model::workload::RouteSpec;
 use naru_model::{EnvironmentKey, RevisionNumber};
@@ -7,15 +8,15 @@ use sqlx::{Row, SqliteExecutor};
 
 use crate::{Result, Store, Write, parse};
 
-/// A host and path that another environment has.
+/// A route that another environment has, or whose host another organisation has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// The host.
     pub host: String,
     /// The path prefix.
     pub path: String,
-    /// Who has it.
-    pub by: EnvironmentKey,
+    /// Who has it; nobody is named to another organisation.
+    pub by: Option<EnvironmentKey>,
 }
 
 impl Store {
@@ -74,9 +75,12 @@ async fn taken(
     route: &RouteSpec,
 ) -> Result<Option<Taken>> {
     let row = sqlx::query(
-        "SELECT claim.project, claim.environment FROM claim
+        "SELECT claim.project, claim.environment, theirs.organisation = ours.organisation AS together FROM claim
          JOIN environment ON environment.project = claim.project AND environment.name = claim.environment
-         WHERE claim.host = $1 AND claim.path = $2 AND NOT (claim.project = $3 AND claim.environment = $4)
+         JOIN project AS theirs ON theirs.name = claim.project
+         JOIN project AS ours ON ours.name = $3
+         WHERE claim.host = $1 AND NOT (claim.project = $3 AND claim.environment = $4)
+           AND (claim.path = $2 OR theirs.organisation <> ours.organisation)
            AND (claim.revision = environment.target OR claim.revision = environment.serving)
          LIMIT 1",
     )
@@ -91,5 +95,6 @@ async fn taken(
         project: parse("project name", row.try_get("project")?)?,
         environment: parse("environment name", row.try_get("environment")?)?,
     };
-    Ok(Some(Taken { host: route.host.clone(), path: route.path.clone(), by }))
+    let together: bool = row.try_get("together")?;
+    Ok(Some(Taken { host: route.host.clone(), path: route.path.clone(), by: together.then_some(by) }))
 }

@@ -101,6 +101,7 @@ impl Rig {
             traffic: Arc::new(ObservedTraffic { inner: Arc::new(world.fake.clone()), effects }),
             logs,
             domain: "localhost".into(),
+            own_hosts: vec!["localhost".into(), "naru.example.com".into()],
             specs: naru_delivery::reconcile::SpecCache::default(),
         };
         Self { world: world.clone(), store, delivery, deploy, front }

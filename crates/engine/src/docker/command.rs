@@ -103,7 +103,7 @@ impl Jobs {
             check_label("name of a container beside a step", name)?;
             let wanted = Wanted {
                 name: names::beside(instance, key, name),
-                image: self.image(image).await?,
+                image: self.image(key, image).await?,
                 labels: names::of_job(instance, "beside", key),
                 hostname: hostname(name),
                 network: network.to_owned(),
@@ -122,7 +122,7 @@ impl Jobs {
         Ok(())
     }
 
-    async fn image(&self, name: &str) -> Result<String, StepError> {
+    async fn image(&self, key: &JobKey, name: &str) -> Result<String, StepError> {
         let is_plain = !name.is_empty()
             && name.len() <= 512
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte))
@@ -134,7 +134,7 @@ impl Jobs {
             )
             .into());
         }
-        self.images.ensure_named(name, PULL_PATIENCE).await
+        self.images.ensure_named(key.project(), name, PULL_PATIENCE).await
     }
 
     async fn create(
@@ -165,7 +165,7 @@ impl Jobs {
         labels.insert(names::JOB_BOUNDS.to_owned(), bounds);
         let wanted = Wanted {
             name,
-            image: self.image(parts.image).await?,
+            image: self.image(key, parts.image).await?,
             command: Some(parts.command.to_vec()),
             variables,
             labels,

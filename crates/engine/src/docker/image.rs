@@ -10,7 +10,7 @@ use base64::Engine as _;
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt as _, StreamExt as _};
 use http::Method;
-use naru_model::{Digest, ImageReference, InstanceId, Problem};
+use naru_model::{Digest, ImageReference, InstanceId, Problem, ProjectName};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -63,7 +63,12 @@ impl Images {
     }
 
     /// The local id of an image by digest, pulled when it is not there. A long pull answers `Transient` and goes on.
-    pub(crate) async fn ensure(&self, image: &ImageReference) -> Result<String, StepError> {
+    pub(crate) async fn ensure(
+        &self,
+        project: &ProjectName,
+        image: &ImageReference,
+    ) -> Result<String, StepError> {
+        self.check_owner(project, &image.to_string())?;
         if let Some(id) = self.local(image).await? {
             return Ok(id);
         }
@@ -74,12 +79,32 @@ impl Images {
     }
 
     /// The local id of an image as written in `naru.yaml`, pulled when it is not there.
-    pub(crate) async fn ensure_named(&self, name: &str, patience: Duration) -> Result<String, StepError> {
+    pub(crate) async fn ensure_named(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        patience: Duration,
+    ) -> Result<String, StepError> {
+        self.check_owner(project, name)?;
         if let Some(id) = self.named(name).await? {
             return Ok(id);
         }
         self.pull(name, patience).await?;
         self.named(name).await?.ok_or_else(|| missing(name, "the engine does not know it after pulling it"))
+    }
+
+    /// The engine's login opens every repository of our registry, and what was pulled or built once lies here for all: so a
+    /// project is given its own images, and from elsewhere what it names.
+    fn check_owner(&self, project: &ProjectName, name: &str) -> Result<(), StepError> {
+        let ours = self.registry.as_ref().and_then(|access| repository_at(name, &access.host));
+        let owner = ours.and_then(|repository| repository.split('/').next());
+        let is_built_here = name
+            .strip_prefix(&names::local_repository(&self.instance))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']));
+        if is_built_here || owner.is_some_and(|owner| owner != project.as_str()) {
+            return Err(missing(name, &format!("of this registry, `{project}` may use its own images only")));
+        }
+        Ok(())
     }
 
     async fn local(&self, image: &ImageReference) -> Result<Option<String>, StepError> {
@@ -253,6 +278,39 @@ mod tests {
         assert_eq!(repository_at("127.0.0.1:7070/shop/web:run-1", "127.0.0.1:7070"), Some("shop/web"));
         assert_eq!(repository_at("127.0.0.1:70701/shop/web:1", "127.0.0.1:7070"), None);
         assert_eq!(repository_at("docker.io/library/rust:1", "127.0.0.1:7070"), None);
+    }
+
+    struct Nobody;
+
+    #[async_trait]
+    impl RegistryLogin for Nobody {
+        async fn login(&self, repository: &str) -> Result<(String, SecretString), StepError> {
+            Err(StepError::Transient(format!("nobody logs in for {repository}")))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_project_gets_its_own_images_and_no_others() {
+        let access = RegistryAccess { host: "127.0.0.1:7070".to_owned(), login: Arc::new(Nobody) };
+        let images =
+            Images::new(Client::new("/nowhere"), "0123456789ab".parse().unwrap(), true, Some(access));
+        let shop: ProjectName = "shop".parse().unwrap();
+        for fine in ["127.0.0.1:7070/shop/web:1", "docker.io/library/rust:1", "localhost/naru-tools:1"] {
+            assert!(images.check_owner(&shop, fine).is_ok(), "{fine}");
+        }
+        for bad in [
+            "127.0.0.1:7070/shop2/web:1",
+            "127.0.0.1:7070/other/web:1",
+            "127.0.0.1:7070/other/web@sha256:00",
+            "127.0.0.1:7070//web:1",
+            "localhost/naru-0123456789ab:00",
+        ] {
+            let refused = images.ensure_named(&shop, bad, PATIENCE).await.unwrap_err();
+            assert!(
+                matches!(refused, StepError::Blocked(problem) if problem.code == "engine.image-missing"),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

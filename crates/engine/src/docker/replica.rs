@@ -124,7 +124,7 @@ impl Replicas {
         name: String,
     ) -> Result<String, StepError> {
         let instance = &self.containers.instance;
-        let image = self.images.ensure(&template.image).await?;
+        let image = self.images.ensure(&environment.project, &template.image).await?;
         let network = names::network(instance, environment);
         self.networks.ensure(&network, &names::of_environment(instance, "network", environment)).await?;
         let binds = self.volumes(environment, &template.mounts).await?;

@@ -149,6 +149,7 @@ pub(super) async fn assemble(
         engine: engine.clone(),
         traffic: Arc::new(ObservedTraffic { inner: Arc::new(traffic), effects }),
         domain: arguments.domain.clone(),
+        own_hosts: own_hosts(&public_url),
         specs: SpecCache::default(),
     };
     let pipeline = pipeline(&ground, folder, engine.clone(), listening.to_string());
@@ -377,6 +378,12 @@ fn own_program() -> Result<std::path::PathBuf, Problem> {
 fn own_command(words: &[&str]) -> Result<Vec<OsString>, Problem> {
     let program = own_program()?.into_os_string();
     Ok(std::iter::once(program).chain(words.iter().map(Into::into)).collect())
+}
+
+/// Where browsers keep sessions of the control plane.
+fn own_hosts(public_url: &str) -> Vec<String> {
+    let public = host_of(public_url).map(|host| host.to_ascii_lowercase());
+    std::iter::once("localhost".to_owned()).chain(public).collect()
 }
 
 /// The host of a URL, without port.

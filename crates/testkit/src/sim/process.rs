@@ -197,6 +197,7 @@ impl Process {
             engine,
             traffic: Arc::new(ObservedTraffic { inner: traffic, effects }),
             domain: "localhost".into(),
+            own_hosts: Vec::new(),
             specs: reconcile::SpecCache::default(),
         };
         let (changes, runs) = (cx.store.changes(), cx.store.changes());

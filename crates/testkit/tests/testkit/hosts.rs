@@ -2,7 +2,7 @@
 //! it served.
 
 use naru_model::rollout::Status;
-use naru_model::{EnvironmentKey, Problem, RevisionNumber};
+use naru_model::{EnvironmentKey, OrganisationName, Problem, RevisionNumber};
 use naru_store::environment::EnvironmentStatus;
 use naru_testkit::rig::{Rig, World};
 
@@ -15,6 +15,13 @@ fn with_host(host: &str) -> String {
 async fn refusal(rig: &Rig, key: &EnvironmentKey) -> Problem {
     let intent = rig.store.newest_intent(key).await.unwrap().unwrap();
     intent.problem.expect("it was refused")
+}
+
+async fn blocked(rig: &Rig, key: &EnvironmentKey) -> Problem {
+    match rig.store.environment(key).await.unwrap().unwrap().status {
+        EnvironmentStatus::Blocked { problem } => *problem,
+        status => panic!("{status:?}"),
+    }
 }
 
 fn hosts(world: &World, key: &EnvironmentKey) -> Vec<String> {
@@ -93,9 +100,7 @@ async fn a_commit_by_hand_does_not_take_a_host_away() {
 
     edit_by_hand(&rig, &key, "late.localhost", "shop.localhost");
     rig.settle(MINUTE).await;
-    let status = rig.store.environment(&key).await.unwrap().unwrap().status;
-    let EnvironmentStatus::Blocked { problem } = status else { panic!("{status:?}") };
-    assert_eq!(problem.code, "delivery.host-taken");
+    assert_eq!(blocked(&rig, &key).await.code, "delivery.host-taken");
     assert_eq!(hosts(&world, &first), ["shop.localhost"]);
     assert_eq!(hosts(&world, &key), ["late.localhost"]);
 
@@ -104,4 +109,54 @@ async fn a_commit_by_hand_does_not_take_a_host_away() {
     let status = rig.store.environment(&key).await.unwrap().unwrap().status;
     assert_eq!(status, EnvironmentStatus::Reconciled { status: Status::Live });
     assert_eq!(hosts(&world, &key), ["later.localhost"]);
+}
+
+#[tokio::test]
+async fn a_path_below_the_host_of_another_organisation_leads_to_no_service() {
+    let world = World::default();
+    let (rig, shop, first) = start(&world).await;
+    rig.release(&shop, WEB, "one").await;
+    let others: OrganisationName = "others".parse().unwrap();
+    rig.store.create_account("ria", "").await.unwrap();
+    rig.store.create_organisation(&others, "", "ria").await.unwrap();
+    let main = "main".parse().unwrap();
+    rig.store.create_project_in(&others, &"late".parse().unwrap(), &main).await.unwrap();
+    for (name, is_free) in [("late", false), ("beside", true)] {
+        let project = rig.create_project(name).await;
+        let key = production(&project);
+        rig.release(&project, WEB, name).await;
+        rig.settle(MINUTE).await;
+        edit_by_hand(&rig, &key, "value: /", "value: /admin");
+        edit_by_hand(&rig, &key, &format!("{name}.localhost"), "shop.localhost");
+        rig.settle(MINUTE).await;
+        if is_free {
+            assert_eq!(hosts(&world, &key), ["shop.localhost"], "within an organisation paths are shared");
+            continue;
+        }
+        let problem = blocked(&rig, &key).await;
+        assert_eq!(problem.code, "delivery.host-taken");
+        assert!(!problem.to_string().contains("project `shop`"), "a stranger learns no names: {problem}");
+        assert_eq!(hosts(&world, &key), ["late.localhost"]);
+    }
+    assert_eq!(hosts(&world, &first), ["shop.localhost"]);
+}
+
+#[tokio::test]
+async fn narus_own_hosts_lead_to_no_service() {
+    let world = World::default();
+    let (rig, shop, key) = start(&world).await;
+    rig.release(&shop, WEB, "one").await;
+    rig.settle(MINUTE).await;
+    for own in ["naru.example.com", "localhost"] {
+        rig.release(&shop, &with_host(own), own).await;
+        rig.settle(MINUTE).await;
+        let problem = refusal(&rig, &key).await;
+        assert_eq!(problem.code, "delivery.host-taken", "{own}");
+        assert!(problem.summary.contains("Naru's own host"), "{problem}");
+        assert_eq!(hosts(&world, &key), ["shop.localhost"], "{own}");
+    }
+    edit_by_hand(&rig, &key, "shop.localhost", "naru.example.com");
+    rig.settle(MINUTE).await;
+    assert!(blocked(&rig, &key).await.summary.contains("Naru's own host"));
+    assert_eq!(hosts(&world, &key), ["shop.localhost"]);
 }

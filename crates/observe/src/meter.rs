@@ -110,7 +110,9 @@ impl Meter {
             }
         }
         if let Some(elapsed_ms) = elapsed_ms {
-            taken.values_mut().for_each(|sample| sample.traffic_ms = elapsed_ms);
+            for sample in taken.values_mut() {
+                sample.traffic_ms = elapsed_ms;
+            }
         }
     }
 }

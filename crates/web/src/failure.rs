@@ -65,7 +65,8 @@ impl Failure {
             .cause(
                 "this cannot be undone or gives rights, and the password was given more than 10 minutes ago",
             )
-            .state("nothing was changed");
+            .state("nothing was changed")
+            .hint("log out and in again, then repeat it");
         Self::new(StatusCode::FORBIDDEN, problem)
     }
 

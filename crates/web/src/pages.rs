@@ -58,6 +58,12 @@ struct Row {
 }
 
 impl Row {
+    /// Asks for a login of the last minutes.
+    fn fresh(mut self) -> Self {
+        self.rule.fresh = true;
+        self
+    }
+
     /// The audit log's word for this change.
     fn audited(mut self, action: &'static str) -> Self {
         self.rule.audit = Some(action);
@@ -103,7 +109,7 @@ fn table() -> Vec<Row> {
         get(Instance(ReadInstance), "/edge", edge::show),
         get(Instance(UseInstance), "/activity", activity::show),
         get(Instance(OwnTokens), "/account", account::show),
-        post(Instance(OwnTokens), "/account/tokens", account::make).audited("token.create"),
+        post(Instance(OwnTokens), "/account/tokens", account::make).audited("token.create").fresh(),
         post(Instance(OwnTokens), "/account/tokens/revoke", account::revoke).audited("token.revoke"),
         get(Instance(OwnTokens), "/new", new_project::form),
         post(Instance(OwnTokens), "/new", new_project::create).audited("project.create"),
@@ -124,7 +130,7 @@ fn table() -> Vec<Row> {
         get(Project(Administer), "/projects/{project}/settings", settings::show),
         post(Project(Administer), "/projects/{project}/settings/secrets", settings::set_secret).audited("secret.set"),
         post(Project(Administer), "/projects/{project}/settings/secrets/unset", settings::unset_secret).audited("secret.unset"),
-        post(Project(Delete), "/projects/{project}/settings/delete", settings::delete).audited("project.delete"),
+        post(Project(Delete), "/projects/{project}/settings/delete", settings::delete).audited("project.delete").fresh(),
         get(Environment(Read), "/projects/{project}/environments/{environment}", environment::show),
         post(Environment(Deploy), "/projects/{project}/environments/{environment}/deploy", environment::deploy).audited("environment.deploy"),
         post(Environment(Deploy), "/projects/{project}/environments/{environment}/promote", releases::promote).audited("environment.promote"),

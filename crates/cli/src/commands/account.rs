@@ -223,8 +223,13 @@ fn filter(arguments: &Audit) -> String {
         ("since", arguments.since.map(|at| at.to_string())),
         ("until", arguments.until.map(|at| at.to_string())),
     ];
-    let pairs = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    pairs.map(|(name, value)| format!("&{name}={}", encoded(&value))).collect()
+    let mut query = String::new();
+    for (name, value) in given {
+        if let Some(value) = value {
+            query.extend(["&", name, "=", &encoded(&value)]);
+        }
+    }
+    query
 }
 
 #[cfg(test)]

@@ -40,10 +40,13 @@ fn draw(screen: &mut Screen, metrics: &EnvironmentMetrics, there: &There) {
     }
 }
 
+/// What is shown of a series, its values, and how one is written.
+type Row<'a> = (&'a str, Vec<Option<f64>>, fn(f64) -> String);
+
 fn rows(metrics: &EnvironmentMetrics) -> Vec<Vec<String>> {
     let series = &metrics.series;
     let bytes = |values: &[Option<u64>]| values.iter().map(|value| value.map(float)).collect::<Vec<_>>();
-    let all: [(&str, Vec<Option<f64>>, fn(f64) -> String); 10] = [
+    let all: [Row<'_>; 10] = [
         ("replicas", series.replicas.clone(), plain),
         ("cpu", series.cpu_cores.clone(), cores),
         ("memory", bytes(&series.memory_bytes), size),

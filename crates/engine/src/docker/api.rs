@@ -201,8 +201,10 @@ pub(crate) struct Image {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Stats {
-    pub(crate) cpu_stats: CpuStats,
-    pub(crate) memory_stats: MemoryStats,
+    #[serde(rename = "cpu_stats")]
+    pub(crate) cpu: CpuStats,
+    #[serde(rename = "memory_stats")]
+    pub(crate) memory: MemoryStats,
     #[serde(deserialize_with = "or_default")]
     pub(crate) networks: BTreeMap<String, NetworkStats>,
 }

@@ -1,6 +1,7 @@
 //! Keeps our networks apart. Podman's `isolate` is not enough alone: netavark before 1.11 takes away the rule that all
 //! isolated networks share as soon as any one of them loses its last container, so the end of every job would open
-//! every environment to every other. This rule is ours and stays.
+//! every environment to every other. This rule is ours and stays. It stands in a table that is asked before the one in
+//! which netavark lets its networks through: there, whoever puts a rule on top later goes first.
 
 #![expect(clippy::disallowed_methods, reason = "the adapter that runs iptables")]
 
@@ -15,6 +16,8 @@ use super::host;
 use crate::StepError;
 
 const CHAIN: &str = "NARU_ISOLATION";
+/// Asked before `filter`, where netavark's rules are.
+const TABLE: &str = "mangle";
 /// All bridges of all instances, in the words of iptables.
 const OURS: &str = "nr+";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -77,7 +80,7 @@ impl Tables {
     /// Whether it succeeded, and what it said.
     async fn run(&self, arguments: &[&str]) -> Result<(bool, String), StepError> {
         let running = Command::new(&self.0)
-            .args(["--wait", "10"])
+            .args(["--wait", "10", "--table", TABLE])
             .args(arguments)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")

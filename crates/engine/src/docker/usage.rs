@@ -131,11 +131,10 @@ async fn ask_one(containers: &Containers, id: &str) -> Result<Option<Reading>, S
 }
 
 fn reading_of(stats: &Stats) -> Reading {
-    let cache =
-        stats.memory_stats.stats.get("inactive_file").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let cache = stats.memory.stats.get("inactive_file").and_then(serde_json::Value::as_u64).unwrap_or(0);
     Reading {
-        cpu_micros: stats.cpu_stats.cpu_usage.total_usage / 1000,
-        memory_bytes: stats.memory_stats.usage.saturating_sub(cache),
+        cpu_micros: stats.cpu.cpu_usage.total_usage / 1000,
+        memory_bytes: stats.memory.usage.saturating_sub(cache),
         received_bytes: stats.networks.values().map(|one| one.rx_bytes).sum(),
         sent_bytes: stats.networks.values().map(|one| one.tx_bytes).sum(),
     }

@@ -263,7 +263,18 @@ impl Drop for Rig {
                 &self.podman,
                 &["network", "inspect", "--format", "{{.NetworkInterface}}", network],
             );
-            let rule = ["-D", "NARU_ISOLATION", "-i", bridge.trim(), "-o", bridge.trim(), "-j", "RETURN"];
+            let rule = [
+                "-t",
+                "mangle",
+                "-D",
+                "NARU_ISOLATION",
+                "-i",
+                bridge.trim(),
+                "-o",
+                bridge.trim(),
+                "-j",
+                "RETURN",
+            ];
             let _ = Command::new("iptables").arg("--wait").args(rule).stderr(Stdio::null()).status();
             run_quietly(&self.podman, &["network", "rm", "--force", network]);
         }

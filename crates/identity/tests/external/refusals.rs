@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use crate::double::{NOW, Signed, parameters, somebody};
 use crate::world::{World, refusal};
 
+/// What a refusal must say, and what is twisted to be refused.
+type Twist = (&'static str, fn(&mut Value));
+
 async fn come_with(twist: impl Fn(&mut Value) + Send + 'static) -> String {
     let world = World::new().await;
     world.double.twist_claims(twist);
@@ -19,7 +22,7 @@ async fn come_with(twist: impl Fn(&mut Value) + Send + 'static) -> String {
 
 #[tokio::test]
 async fn an_id_token_must_be_for_this_attempt_this_client_and_now() {
-    let cases: [(&str, fn(&mut Value)); 8] = [
+    let cases: [Twist; 8] = [
         ("nonce", |claims| claims["nonce"] = json!("another")),
         ("nonce", |claims| drop(claims.as_object_mut().unwrap().remove("nonce"))),
         ("issuer", |claims| claims["iss"] = json!("https://id.example.com")),
@@ -129,7 +132,7 @@ async fn who_is_asked_to_prove_it_again_must_have_proved_it_now() {
 
 #[tokio::test]
 async fn a_provider_that_answers_strangely_lets_nobody_in() {
-    let cases: [(&str, fn(&mut Value)); 5] = [
+    let cases: [Twist; 5] = [
         ("unexpected issuer", |said| said["issuer"] = json!("https://id.example.com")),
         ("not asked", |said| said["jwks_uri"] = json!("http://169.254.169.254/latest?secret=1")),
         ("KiB", |said| {

@@ -65,7 +65,8 @@ impl World {
         let secret = folder.path().join("secret");
         std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
         let mut text = String::new();
-        let one = format!("client-id = {CLIENT:?}\nclient-secret-file = {secret:?}\n{more}\n{ROLES}");
+        let one =
+            format!("client-id = {CLIENT:?}\nclient-secret-file = \"{}\"\n{more}\n{ROLES}", secret.display());
         write!(
             text,
             "[keycloak]\nkind = \"openid-connect\"\nissuer = {0:?}\nscopes = [\"profile\", \"groups\"]\n\

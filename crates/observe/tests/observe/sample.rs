@@ -106,7 +106,7 @@ impl World {
             replicas: 1,
             strategy: naru_model::definition::Strategy::default(),
             template: Template {
-                image: "registry.test/shop/web:1".parse().unwrap(),
+                image: format!("registry.test/shop/web@sha256:{:064}", 0).parse().unwrap(),
                 command: None,
                 variables: BTreeMap::new(),
                 port: None,

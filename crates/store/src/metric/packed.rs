@@ -30,7 +30,9 @@ pub(super) fn pack(block: &Block) -> Vec<u8> {
             sample.sent_bytes,
             sample.answers.len() as u64,
         ];
-        fields.into_iter().for_each(|field| put(&mut bytes, field));
+        for field in fields {
+            put(&mut bytes, field);
+        }
         for (revision, answers) in &sample.answers {
             put(&mut bytes, u64::from(*revision));
             put_answers(&mut bytes, answers);

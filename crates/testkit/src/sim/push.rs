@@ -152,15 +152,16 @@ async fn settle(
     project: &ProjectName,
     outcomes: Vec<(TriggerId, Option<String>)>,
 ) -> Result<(), StoreError> {
-    let settlements: Vec<Settlement> = outcomes
+    let told: Vec<Settlement> = outcomes
         .into_iter()
-        .map(|(id, refused)| {
-            let state = if refused.is_some() { TriggerState::Rejected } else { TriggerState::Accepted };
-            Settlement { id, state, detail: refused.unwrap_or_default() }
+        .map(|(id, refused)| Settlement {
+            id,
+            state: if refused.is_some() { TriggerState::Rejected } else { TriggerState::Accepted },
+            detail: refused.unwrap_or_default(),
         })
         .collect();
     let heads = stage.sources.heads(project);
-    store.settle_triggers(project, &settlements, SettledIn::Source(&heads)).await
+    store.settle_triggers(project, &told, SettledIn::Source(&heads)).await
 }
 
 /// Settles what whoever received it did not, for `older_than`: by what the branch shows now.

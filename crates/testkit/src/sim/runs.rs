@@ -78,7 +78,7 @@ impl Runs {
         if self.jobs.iter().any(|(other, begun)| earlier(other) && !begun.lost) {
             stage.broken(format!("{key} is begun, although nothing happened to the attempt before"));
         }
-        for need in self.needs_of(stage, key) {
+        for need in Self::needs_of(stage, key) {
             let done = |(other, begun): (&JobKey, &Begun)| {
                 other.scope == key.scope && other.name == need && begun.succeeds && begun.ends <= now
             };
@@ -86,7 +86,7 @@ impl Runs {
                 stage.broken(format!("{key} is begun before {need} has succeeded"));
             }
         }
-        for other in self.under_way(stage, project) {
+        for other in Self::under_way(stage, project) {
             let is_ended = self.cancelled.contains(&(project.clone(), other));
             if other != *run && !is_ended && !stage.wall.jumped_since(stage.began) {
                 stage.broken(format!("{key} is begun while run {other} of {project} is under way"));
@@ -103,7 +103,7 @@ impl Runs {
     }
 
     /// What a job needs, by the names of their jobs.
-    fn needs_of(&self, stage: &Stage, key: &JobKey) -> Vec<String> {
+    fn needs_of(stage: &Stage, key: &JobKey) -> Vec<String> {
         let JobScope::Run(project, run) = &key.scope else { return Vec::new() };
         let graphs = stage.graphs();
         let Some(graph) = graphs.get(&(project.clone(), *run)) else { return Vec::new() };
@@ -113,7 +113,7 @@ impl Runs {
     }
 
     /// Runs of a project of which a job runs in truth.
-    fn under_way(&self, stage: &Stage, project: &ProjectName) -> BTreeSet<RunNumber> {
+    fn under_way(stage: &Stage, project: &ProjectName) -> BTreeSet<RunNumber> {
         let mut under_way = BTreeSet::new();
         for scope in at_once(stage.fake.job_scopes()).unwrap_or_default() {
             let JobScope::Run(of, run) = &scope else { continue };

@@ -69,7 +69,7 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct Words(pub(crate) $crate::pages::language::Language);
 
-        #[allow(clippy::wrong_self_convention, reason = "messages are named by what they say")]
+        #[allow(clippy::new_ret_no_self, clippy::wrong_self_convention, reason = "messages are named by what they say")]
         impl Words {
             $($crate::pages::language::words!(@one $name $(($($given),+))? : $english, $korean);)+
         }

@@ -25,6 +25,7 @@ fn routes() -> Vec<(String, String, bool)> {
 
 fn filled(path: &str) -> String {
     path.replace("{project}", "shop")
+        .replace("{organisation}", "main")
         .replace("{environment}", "production")
         .replace("{run}", "1")
         .replace("{release}", "1")

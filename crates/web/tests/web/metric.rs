@@ -36,8 +36,8 @@ pub(crate) async fn world() -> (World, String) {
     world.store.ensure_environment(&environment, None).await.unwrap();
     let key = SampleKey { environment, service: "web".parse().unwrap() };
     for (before, requests, errors) in [(60, 30, 0), (45, 30, 3), (15, 0, 0)] {
-        let taken = [(key.clone(), sample(requests, errors))];
-        world.store.add_samples(NOW - before, &taken).await.unwrap();
+        let look = [(key.clone(), sample(requests, errors))];
+        world.store.add_samples(NOW - before, &look).await.unwrap();
     }
     (world, token)
 }

@@ -19,7 +19,8 @@ async fn a_token_is_shown_once_and_can_be_revoked() {
     let token = format!("naru_{text}");
     assert_eq!(world.get(&token, "/api/v1/projects/shop").await.status, 200);
 
-    let id = page.text.split("name=\"id\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let row = page.text.split("laptop").nth(1).unwrap();
+    let id = row.split("name=\"id\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     assert_eq!(leads(&browser.post("/account/tokens/revoke", &format!("id={id}")).await), "/account");
     assert_eq!(world.get(&token, "/api/v1/projects/shop").await.status, 401);
     has(&browser.get("/account").await, &["revoked"]);

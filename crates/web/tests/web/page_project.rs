@@ -113,9 +113,9 @@ async fn a_new_project_is_checked_while_its_name_is_typed_and_begins_as_chosen()
     has(&browser.get("/new/check?name=shop").await, &["wrong", "shop is taken"]);
     has(&browser.get("/new/check?name=%3Cb%3E").await, &["wrong", "lower-case letters"]);
 
-    let taken = browser.post("/new", "name=shop&start=static").await;
-    assert_eq!(taken.status, 409);
-    has(&taken, &["shop is taken", "value=\"shop\"", "value=\"static\" checked"]);
+    let refused = browser.post("/new", "name=shop&start=static").await;
+    assert_eq!(refused.status, 409);
+    has(&refused, &["shop is taken", "value=\"shop\"", "value=\"static\" checked"]);
     let bad = browser.post("/new", "name=%22%3E%3Cscript%3E").await;
     assert_eq!(bad.status, 400);
     assert!(!bad.text.contains("\"><script>"));

@@ -34,11 +34,11 @@ async fn an_invitation_works_once_and_gives_its_role() {
     let seen = world.call("", "POST", "/api/v1/invitations/look", json!({ "invitation": token })).await;
     assert_eq!((&seen.json()["role"], seen.text.contains("example.com")), (&json!("developer"), false));
 
-    let with = json!({ "invitation": token, "login": "yuna", "password": PASSWORD });
-    let first = world.call("", "POST", "/api/v1/invitations/accept", with.clone()).await;
+    let answer = json!({ "invitation": token, "login": "yuna", "password": PASSWORD });
+    let first = world.call("", "POST", "/api/v1/invitations/accept", answer.clone()).await;
     let yuna = first.json()["token"].as_str().unwrap().to_owned();
     is(
-        &world.call("", "POST", "/api/v1/invitations/accept", with).await,
+        &world.call("", "POST", "/api/v1/invitations/accept", answer).await,
         StatusCode::FORBIDDEN,
         "identity.invitation",
     );
@@ -230,7 +230,7 @@ async fn what_gives_rights_asks_a_browser_for_the_password_again() {
     let make =
         async || with_session(&world, &session, "POST", "/api/v1/tokens", json!({ "label": "x" })).await;
     assert_eq!(make().await.status, 201, "the password was given just now");
-    world.pass(std::time::Duration::from_secs(11 * 60));
+    world.pass(std::time::Duration::from_mins(11));
     is(&make().await, StatusCode::FORBIDDEN, "identity.confirm");
     let confirm = async |password: &str| {
         let body = json!({ "password": password });
@@ -263,8 +263,8 @@ async fn the_audit_log_is_filtered_exported_and_shows_everybody_their_own() {
     is(&world.get(&owner, "/api/v1/audit?since=yesterday").await, StatusCode::BAD_REQUEST, "api.bad-request");
     let rows = world.get(&owner, "/api/v1/audit/export").await;
     assert_eq!(rows.headers["content-type"], "application/x-ndjson");
-    let all = rows.text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).count();
-    assert_eq!(all, count(&owner, "limit=200").await);
+    let all: Vec<Value> = rows.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(all.len(), count(&owner, "limit=200").await);
     let table = world.get(&owner, "/api/v1/audit/export?format=csv&login=yuna").await;
     assert!(table.text.starts_with("id,at,login,"), "{}", table.text);
     assert_eq!(table.text.lines().count(), 3, "{}", table.text);

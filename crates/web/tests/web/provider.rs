@@ -65,10 +65,11 @@ impl Provider {
     fn settings(&self, secret: &Path) -> String {
         format!(
             "[keycloak]\nkind = \"openid-connect\"\ntitle = \"Keycloak\"\nissuer = {:?}\nclient-id = \"naru\"\n\
-             client-secret-file = {secret:?}\nscopes = [\"profile\", \"groups\"]\ngroups-claim = \"groups\"\n\
+             client-secret-file = \"{}\"\nscopes = [\"profile\", \"groups\"]\ngroups-claim = \"groups\"\n\
              new-accounts = \"mapped-groups\"\n\
              roles = [{{ group = \"/dev\", organisation = \"main\", role = \"developer\" }}]\n",
-            self.issuer
+            self.issuer,
+            secret.display()
         )
     }
 }

@@ -90,6 +90,7 @@ pub(super) const LIST: &[(Who, &str)] = &[
     (Who::Viewer, "GET /api/v1/projects/{project}/environments/{environment}/configuration"),
     (Who::Maintainer, "PUT /api/v1/projects/{project}/environments/{environment}/configuration"),
     (Who::Viewer, "GET /api/v1/projects/{project}/environments/{environment}/crossing"),
+    (Who::Viewer, "GET /api/v1/projects/{project}/environments/{environment}/metrics"),
     (Who::Deployers, "POST /api/v1/projects/{project}/environments/{environment}/deploy"),
     (Who::Viewer, "GET /api/v1/projects/{project}/environments/{environment}/logs"),
     (Who::Viewer, "GET /api/v1/projects/{project}/environments/{environment}/logs?follow=true"),

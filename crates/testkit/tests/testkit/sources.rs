@@ -25,7 +25,7 @@ async fn story(reader: &dyn Commits, commit: &CommitId) -> Vec<String> {
     story.push(format!("{}", matches!(too_large, Err(GitError::TooLarge { limit_bytes: 3, .. }))));
     for folder in [None, Some("public")] {
         let listed = reader.list(commit, folder).await.unwrap();
-        story.push(listed.iter().map(|entry| format!("{} is {}; ", entry.path, entry.kind)).collect());
+        story.extend(listed.iter().map(|entry| format!("{} is {}", entry.path, entry.kind)));
     }
     story
 }

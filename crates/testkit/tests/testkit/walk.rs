@@ -120,9 +120,9 @@ async fn what_belongs_to_others_answers_like_what_is_not_there() {
     // token of an owner that was bound to another project.
     for person in [Person::Stranger, Person::Administrator, Person::Barred, Person::Bound] {
         for (who, line) in LIST {
-            if line.contains("{project}") {
-                assert_like_missing(&world, person, line).await;
-            } else if line.contains("{organisation}") && person != Person::Barred {
+            let is_others =
+                line.contains("{project}") || (line.contains("{organisation}") && person != Person::Barred);
+            if is_others {
                 assert_like_missing(&world, person, line).await;
             } else if *who == Who::Administrators && person != Person::Administrator {
                 assert_forbidden(&world, person, line, "staging").await;

@@ -169,13 +169,14 @@ impl<'a> Browser<'a> {
         for set in headers.get_all("set-cookie") {
             let mut parts = set.to_str().unwrap().split(';').map(str::trim);
             let (name, value) = parts.next().unwrap().split_once('=').unwrap();
-            let parts: Vec<String> = parts.map(str::to_ascii_lowercase).collect();
-            let path = parts.iter().find_map(|part| part.strip_prefix("path=")).unwrap_or("/").to_owned();
+            let parts: Vec<&str> = parts.collect();
+            let is_path = |part: &&&str| part.get(..5).is_some_and(|name| name.eq_ignore_ascii_case("path="));
+            let path = parts.iter().find(is_path).map_or("/", |part| &part[5..]).to_owned();
             self.cookies.retain(|cookie| !(cookie.at == at && cookie.name == name && cookie.path == path));
-            if parts.iter().any(|part| part == "max-age=0") || value.is_empty() {
+            if parts.iter().any(|part| part.eq_ignore_ascii_case("max-age=0")) || value.is_empty() {
                 continue;
             }
-            let strict = parts.iter().any(|part| part == "samesite=strict");
+            let strict = parts.iter().any(|part| part.eq_ignore_ascii_case("samesite=strict"));
             self.cookies.push(Cookie { at: at.into(), name: name.into(), value: value.into(), path, strict });
         }
     }

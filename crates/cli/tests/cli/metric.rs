@@ -19,7 +19,7 @@ fn metrics() -> Value {
         "services": ["web"],
         "series": {
             "replicas": hour(|_| Some(2.0)),
-            "cpu_cores": hour(|step| (!(60..=90).contains(&step)).then_some(f64::from(u32::try_from(step).unwrap()) / 480.0)),
+            "cpu_cores": hour(|step| (!(60..=90).contains(&step)).then_some(f64::from(u32::try_from(step).unwrap()) / 512.0)),
             "memory_bytes": bytes,
             "received_bytes_per_second": vec![Some(0); 240],
             "sent_bytes_per_second": vec![Some(1_536); 240],

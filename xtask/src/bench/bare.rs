@@ -171,7 +171,8 @@ fn repositories(folder: &Path) -> Result<String> {
 
 /// Debian's docker-registry, on loopback.
 pub(super) fn start_registry(folders: &Folders, folder: &Path, address: SocketAddr) -> Result<Daemon> {
-    let program = debian::program(folders, "docker-registry", "docker-registry", "usr/bin/docker-registry")?;
+    let program =
+        debian::program(folders, "docker-registry", &["docker-registry"], "usr/bin/docker-registry")?;
     let configuration = folder.join("registry.yml");
     let storage = folder.join("registry");
     fs::write(
@@ -191,7 +192,7 @@ fn start_nginx(
     front: SocketAddr,
     backend: u16,
 ) -> Result<(PathBuf, Daemon)> {
-    let nginx = debian::program(folders, "nginx", "nginx-light", "usr/sbin/nginx")?;
+    let nginx = debian::program(folders, "nginx", &["nginx"], "usr/sbin/nginx")?;
     fs::write(folder.join("upstream.conf"), format!("server 127.0.0.1:{backend};\n"))?;
     let at = folder.display();
     fs::write(

@@ -72,7 +72,7 @@ pub(super) fn run(root: &Path, binary: &Path, options: &Options) -> Result<Value
 fn measure(folders: &Folders, binary: &Path, options: &Options) -> Result<Value> {
     raise_file_limit()?;
     let program = service::compile(&folders.file("."))?;
-    let wrk = debian::program(folders, "wrk", "wrk", "usr/bin/wrk")?;
+    let wrk = debian::program(folders, "wrk", &["wrk", "libluajit-5.1-2"], "usr/bin/wrk")?;
     let naru = Naru::start_with_tls(folders, binary)?;
     let api = account::sign_in(Api::new(naru.url()), folders)?;
     let definition = format!("{}environments: {{ production: {{ host: {HOST} }} }}\n", service::DEFINITION);
@@ -186,7 +186,11 @@ fn ask(
 ) -> Result<Seen> {
     let (scheme, port) = if tls { ("https", side.tls.port()) } else { ("http", side.plain.port()) };
     let before = cpu(side)?;
+    let libraries = debian::libraries(wrk);
     let mut wrk = command::program(&wrk.to_string_lossy(), &folders.file("."));
+    if !libraries.is_empty() {
+        wrk.env("LD_LIBRARY_PATH", libraries);
+    }
     wrk.args(["--threads", "1", "--latency", "--connections", &connections.to_string()]);
     wrk.args(["--duration", &format!("{seconds}s"), &format!("{scheme}://{HOST}:{port}/")]);
     let said = command::output(&mut wrk)?;
@@ -274,9 +278,10 @@ fn start_nginx(folders: &Folders) -> Result<(Side, Daemon)> {
              proxy_set_header X-Request-Id $request_id;\n    }}\n  }}\n}}\n"
         ),
     )?;
-    let nginx: PathBuf = debian::program(folders, "nginx", "nginx-light", "usr/sbin/nginx")?;
-    let mut daemon = command::program(&nginx.to_string_lossy(), &folder);
-    daemon.arg("-c").arg(folder.join("nginx.conf")).args(["-g", "daemon off;"]);
+    let nginx: PathBuf = debian::program(folders, "nginx", &["nginx"], "usr/sbin/nginx")?;
+    // In a session of its own, as a daemon is and as the edge is: the kernel shares processors out between sessions first.
+    let mut daemon = command::program("setsid", &folder);
+    daemon.arg(nginx).arg("-c").arg(folder.join("nginx.conf")).args(["-g", "daemon off;"]);
     let daemon = Daemon::start(&mut daemon, &folder.join("nginx.out"))?;
     wait_until(Duration::from_secs(20), "starting nginx", || std::net::TcpStream::connect(plain).is_ok())?;
     let master = daemon.id();

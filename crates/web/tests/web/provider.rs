@@ -29,12 +29,15 @@ struct Provider {
 /// The provider's program with its packages, downloaded once as the lock file names them.
 fn program() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/oidc");
-    let lock = fs::read(source.join("package-lock.json")).expect("the lock file is in the repository");
+    assert!(source.join("package-lock.json").is_file(), "the lock file is in the repository");
     let above = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(above).unwrap();
+    // One test at a time: the others find what the first has made.
+    let turn = fs::File::create(above.join("oidc.lock")).unwrap();
+    turn.lock().unwrap();
     let kept = above.join("oidc");
-    if fs::read(kept.join("package-lock.json")).is_ok_and(|kept| kept == lock) {
-        fs::copy(source.join("provider.js"), kept.join("provider.js")).unwrap();
+    let same = |file: &str| fs::read(kept.join(file)).ok() == fs::read(source.join(file)).ok();
+    if same("package-lock.json") && same("provider.js") {
         return kept.join("provider.js");
     }
     let scratch = tempfile::Builder::new().prefix("oidc-").tempdir_in(above).unwrap();

@@ -170,7 +170,7 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   const fields = new URLSearchParams(new FormData(form, event.submitter));
   history.replaceState({ scroll: scrollY }, "");
-  if (form.method === "get") {
+  if (form.method === "get" || event.submitter?.formMethod === "get") {
     url.search = fields;
     return visit(url.href);
   }
@@ -444,8 +444,22 @@ class Log {
     else this.render();
     const details = view.closest("details");
     details?.addEventListener("toggle", () => details.open && (this.size(), this.follows ? this.toEnd() : this.render()));
-    if (!this.over) this.timer = setInterval(() => this.look(), LOOK_EVERY);
+    if (view.dataset.follow) this.listen(view.dataset.follow);
+    else if (!this.over) this.timer = setInterval(() => this.look(), LOOK_EVERY);
     new ResizeObserver(() => this.render()).observe(this.box);
+  }
+
+  /** Looks whenever a line was printed, and now and then while the stream is away. */
+  listen(url) {
+    const events = new EventSource(url);
+    const ring = () => (this.rung ??= setTimeout(() => ((this.rung = null), this.look()), LOOK_EVERY / 4));
+    events.addEventListener("line", ring);
+    events.addEventListener("open", ring);
+    this.timer = setInterval(() => {
+      if (!this.view.isConnected) return events.close(), clearInterval(this.timer);
+      if (events.readyState !== EventSource.OPEN) this.look();
+    }, LOOK_EVERY * 6);
+    addEventListener("pagehide", () => events.close(), { once: true });
   }
 
   controls() {

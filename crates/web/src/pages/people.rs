@@ -166,7 +166,9 @@ fn effective(shell: &Shell, w: Words, member: Member, own: &[OwnRole], names: &[
         own.iter().find(is).map(|row| row.role)
     };
     let word = |role: Option<Role>| {
-        role.map_or(role::local_word(shell.language, LocalRole::None), |role| role::word(shell.language, role))
+        role.map_or(role::local_word(shell.language, LocalRole::None), |role| {
+            role::word(shell.language, role)
+        })
     };
     let in_project = set(None);
     let why = if in_project.is_some() { w.own() } else { w.inherited() };

@@ -18,6 +18,7 @@ use naru_model::rollout::{ReplicaKey, ReplicaSeen, ReplicaState, Status};
 use naru_model::workload::TemplateHash;
 use naru_model::{EnvironmentKey, OrganisationName, ProjectName, RevisionNumber};
 use naru_store::log::{LogRecord, LogStream};
+use secrecy::ExposeSecret as _;
 use seed::{Ending, environment, log_of, printed, run};
 use world::World;
 
@@ -39,7 +40,8 @@ async fn people(world: &World) {
     let minji = Principal { login: "minji".to_owned(), credential_id: "password".to_owned() };
     let role = Role::Developer;
     let new = NewInvitation { organisation: main, role, address: "for sora".to_owned(), lasts: None };
-    world.identity.invite(&minji, new).await.unwrap();
+    let link = world.identity.invite(&minji, new).await.unwrap();
+    println!("/join?token={}", link.plain.expose_secret());
 }
 
 /// What the services of the shop print, and what runs there.
@@ -102,6 +104,8 @@ async fn main() -> std::io::Result<()> {
 
     let listener = tokio::net::TcpListener::bind(&address).await?;
     let browser = page::Browser::minji(&world).await;
+    // The login is old by now, so that acts which give rights lead to the page that asks for the password.
+    world.pass(std::time::Duration::from_mins(11));
     println!("http://{}\n{}", listener.local_addr()?, browser.cookie);
     axum::serve(listener, world.router.clone()).await
 }

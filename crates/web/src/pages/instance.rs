@@ -25,6 +25,7 @@ const WAIT: Duration = Duration::from_secs(3);
 
 words! {
     checks: "What it stands on", "점검";
+    all_good: "Everything that was looked at is as it should be.", "점검한 항목이 모두 정상이에요.";
     settings: "Settings", "설정";
     settings_what: "Given when the server starts: naru serve --help names them all.",
         "서버를 시작할 때 정해요. naru serve --help에서 모두 볼 수 있어요.";

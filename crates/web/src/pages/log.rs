@@ -147,9 +147,10 @@ pub(super) fn line_markup(shell: &Shell, place: &LogPlace, number: u64, entry: &
     let clock = shell.reader.clock(entry.record.at);
     let text = ansi::markup(&entry.record.text);
     let class = if entry.record.source == "naru" { " d" } else { "" };
-    let source = match place.has_sources {
-        true => format!(r#"<span class="source">{}</span>"#, escape(&entry.record.source)),
-        false => String::new(),
+    let source = if place.has_sources {
+        format!(r#"<span class="source">{}</span>"#, escape(&entry.record.source))
+    } else {
+        String::new()
     };
     format!(
         r#"<div class="line{class}" id="{name}-L{number}"><a href="?{query}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time>{source}<span>{text}</span></div>"#

@@ -108,7 +108,9 @@ pub(crate) async fn show(
     InQuery(asked): InQuery<Asked>,
 ) -> Result<Response> {
     let row = routes::environment(&cx, &chosen, path.environment.clone()).await?;
-    let shell = shell.in_environment(&cx, &chosen, &path.environment, EnvironmentTab::Logs).await?;
+    let mut shell = shell.in_environment(&cx, &chosen, &path.environment, EnvironmentTab::Logs).await?;
+    // The log's own stream is enough: a browser opens six connections to a server, and two for each tab are soon too many.
+    shell.events = None;
     let services = services(&cx, &row).await?;
     let service = services.iter().find(|name| name.as_str() == asked.service).or(services.first()).cloned();
     let mut page = LogsPage {

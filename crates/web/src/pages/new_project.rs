@@ -49,7 +49,7 @@ words! {
     organisation: "Organisation", "조직";
     organisation_rule: "Whose project it is; there you may create projects", "프로젝트의 주인이에요. 프로젝트를 만들 수 있는 조직만 나와요";
     no_organisation: "You may create projects in no organisation: that takes a maintainer.",
-        "프로젝트를 만들 수 있는 조직이 없어요. 관리자 역할이 필요해요.";
+        "프로젝트를 만들 수 있는 조직이 없어요. 메인테이너 역할이 필요해요.";
     settings: "Settings of the template (optional)", "템플릿 설정 (선택)";
     host: "Host name", "호스트 이름";
     host_rule: "Such as shop.example.com; one made from the project's name, if it stays empty",
@@ -269,10 +269,8 @@ async fn host_said(cx: &Cx, w: Words, host: &str) -> Result<(bool, String)> {
     let (_, own) = cx.address.base_url.split_once("://").unwrap_or_default();
     let own = own.split(['/', ':']).next().unwrap_or_default();
     let is_ours = host == own || cx.address.hosts.iter().any(|name| name.eq_ignore_ascii_case(&host));
-    Ok(match is_ours || cx.store.has_host(&host).await? {
-        true => (false, w.host_taken(&host)),
-        false => (true, w.host_free(&host)),
-    })
+    let is_taken = is_ours || cx.store.has_host(&host).await?;
+    Ok(if is_taken { (false, w.host_taken(&host)) } else { (true, w.host_free(&host)) })
 }
 
 /// Makes the project. With a template it is built and delivered at once.

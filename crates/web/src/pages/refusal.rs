@@ -48,9 +48,10 @@ pub(super) fn of(language: Language, failure: Failure) -> Result<Refusal, Failur
         "identity.missing" | "api.missing" => Some(w.missing()),
         _ => None,
     };
-    let said = known.map(str::to_owned).unwrap_or_else(|| match problem.cause.first() {
-        Some(cause) => format!("{}: {cause}", problem.summary),
-        None => problem.summary.clone(),
-    });
+    let said = match (known, problem.cause.first()) {
+        (Some(known), _) => known.to_owned(),
+        (None, Some(cause)) => format!("{}: {cause}", problem.summary),
+        (None, None) => problem.summary.clone(),
+    };
     Ok(Refusal { status: failure.status, code: problem.code.to_string(), said })
 }

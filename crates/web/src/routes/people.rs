@@ -117,7 +117,7 @@ pub(crate) fn is_label(text: &str) -> bool {
 }
 
 /// Somebody who is logged in and types a wrong password is not logged out by that.
-fn typed_wrong(error: IdentityError) -> Failure {
+pub(crate) fn typed_wrong(error: IdentityError) -> Failure {
     match error {
         IdentityError::WrongPassword => {
             Failure::refused(Problem::new("identity.wrong-password", "the password is wrong"))

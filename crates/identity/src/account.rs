@@ -20,6 +20,8 @@ pub struct Login {
     pub login: String,
     /// Its password.
     pub password: SecretString,
+    /// A code of its second factor, if it has one, or a recovery code.
+    pub code: Option<SecretString>,
 }
 
 impl Identity {
@@ -60,7 +62,7 @@ impl Identity {
             return Err(IdentityError::NoSuchSetupLink);
         }
         password::check_login(login)?;
-        password::check_password(&password)?;
+        self.check_new_password(login, &password)?;
         let hash = self.hash(password).await?;
         let digest = secret_text::digest(token.expose_secret());
         match self.store.use_setup_token(&digest, login, &hash).await? {
@@ -72,8 +74,9 @@ impl Identity {
         Ok(principal)
     }
 
-    /// Checks a login name and its password. Bounded by rate; the answer and the work are the same for a login that does
-    /// not exist, for one that is disabled, and for a wrong password.
+    /// Checks a login name, its password and, where it has a second factor, a code. Bounded by rate; the answer and the
+    /// work are the same for a login that does not exist, for one that is disabled, for a wrong password, and for a code
+    /// that is wrong, used or missing.
     pub async fn log_in(&self, login: Login, origin: &Origin) -> Result<Principal> {
         let now = self.store.now();
         let name = login.login.as_str();
@@ -82,20 +85,21 @@ impl Identity {
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let hash = hash.filter(|hash| !hash.is_empty());
         let matches = self.verify(login.password, hash).await?;
-        let principal = Principal { login: name.to_owned(), credential_id: "password".to_owned() };
-        if let Some(account) = &account
-            && matches
-            && account.disabled_at.is_none()
-        {
+        let code = self.code_of(account.as_ref(), login.code.as_ref());
+        let admitted = matches && account.as_ref().is_some_and(|account| account.disabled_at.is_none());
+        if admitted && self.use_code(name, code, origin).await? {
+            let principal = Principal { login: name.to_owned(), credential_id: "password".to_owned() };
             self.attempts.succeeded(name);
             self.record(&principal, origin, Deed::done("account.login", name)).await?;
             return Ok(principal);
         }
         self.attempts.failed(name, origin, now);
-        if account.is_some() {
-            let failed = Deed { result: "identity.wrong-password", ..Deed::done("account.login", name) };
-            self.record(&principal, origin, failed).await?;
-        }
+        // What was typed as a login that does not exist may be a password: it is not written down.
+        let name = account.map(|account| account.login).unwrap_or_default();
+        let result = if admitted { "identity.wrong-code" } else { "identity.wrong-password" };
+        let failed = Deed { result, ..Deed::done("account.login", &name) };
+        let principal = Principal { login: name.clone(), credential_id: "password".to_owned() };
+        self.record(&principal, origin, failed).await?;
         Err(IdentityError::WrongPassword)
     }
 
@@ -110,7 +114,12 @@ impl Identity {
 
 impl Identity {
     /// Checks the password of somebody who is logged in. Bounded by rate, like a login.
-    async fn check_again(&self, login: &str, password: SecretString, origin: &Origin) -> Result<()> {
+    pub(crate) async fn check_again(
+        &self,
+        login: &str,
+        password: SecretString,
+        origin: &Origin,
+    ) -> Result<()> {
         let now = self.store.now();
         self.attempts.check(login, origin, now)?;
         let hash = self.store.account(login).await?.map(|account| account.password_hash);
@@ -132,7 +141,7 @@ impl Identity {
     ) -> Result<()> {
         let login = &known.principal.login;
         self.check_again(login, current, origin).await?;
-        password::check_password(&new)?;
+        self.check_new_password(login, &new)?;
         let hash = self.hash(new).await?;
         let keep = known.session.as_ref().map(|session| session.id.as_str());
         Ok(self.store.set_password(login, &hash, keep).await?)

@@ -18,8 +18,20 @@ pub enum IdentityError {
     #[error("this link is not valid")]
     NoSuchPasswordLink,
     /// The login or its password is wrong; which of them is not said.
-    #[error("the login or the password is wrong")]
+    #[error("the login, the password or the code is wrong")]
     WrongPassword,
+    /// The code that was to confirm a second factor is not one of it.
+    #[error("the code is wrong")]
+    WrongCode,
+    /// There is a second factor already.
+    #[error("this account has a second factor already")]
+    HasTotp,
+    /// No second factor is being set up.
+    #[error("no second factor is being set up")]
+    NoTotp,
+    /// A sealed secret cannot be opened, or none can be sealed.
+    #[error("the second factor cannot be read or kept: {0}")]
+    Unsealed(String),
     /// Too many wrong passwords.
     #[error("too many attempts")]
     TooManyAttempts {
@@ -32,6 +44,9 @@ pub enum IdentityError {
     /// Not usable as a password.
     #[error("this password is not usable")]
     BadPassword,
+    /// One of the passwords that are tried first.
+    #[error("this password is too easy to guess")]
+    FrequentPassword,
     /// Not usable as a token's label.
     #[error("this label is not usable")]
     BadLabel,
@@ -60,6 +75,20 @@ impl From<IdentityError> for Problem {
                 .cause("it was used already, a newer one replaced it, it has ended, or was mistyped")
                 .hint("ask who made it for a new one"),
             IdentityError::WrongPassword => Self::new("identity.wrong-password", summary),
+            IdentityError::WrongCode => Self::new("identity.wrong-code", summary)
+                .cause("a code is good for half a minute, and only once")
+                .state("nothing was changed")
+                .hint("look at the clock of the authenticator, and give the next code"),
+            IdentityError::HasTotp => Self::new("identity.totp", summary)
+                .state("the second factor that is there still counts")
+                .hint("turn it off first:")
+                .command("naru account totp off"),
+            IdentityError::NoTotp => {
+                Self::new("identity.totp", summary).hint("begin first:").command("naru account totp begin")
+            }
+            IdentityError::Unsealed(why) => Self::new("identity.unsealed", "a second factor cannot be read or kept")
+                .cause(why)
+                .hint("restore the key file from a backup; recovery codes work without it"),
             IdentityError::TooManyAttempts { retry_after } => {
                 Self::new("identity.too-many-attempts", summary).cause(format!(
                     "wrong passwords; the next attempt is looked at in {} s",
@@ -72,6 +101,10 @@ impl From<IdentityError> for Problem {
             IdentityError::BadPassword => {
                 Self::new("identity.bad-password", summary).cause("a password has 10 to 200 characters")
             }
+            IdentityError::FrequentPassword => Self::new("identity.frequent-password", summary)
+                .cause("it is among the most used ones, repeats itself, or is made of the login or this server's name")
+                .state("nothing was changed")
+                .hint("several words that do not belong together are long and easy to keep in mind"),
             IdentityError::BadLabel => Self::new("identity.bad-label", summary)
                 .cause("a label has at most 80 characters and no control characters"),
             IdentityError::EnvironmentWithoutProject => Self::new("identity.token-scope", summary)

@@ -85,7 +85,7 @@ impl Identity {
     ) -> Result<Principal> {
         let invitation = self.invitation(link).await?;
         password::check_login(login)?;
-        password::check_password(&password)?;
+        self.check_new_password(login, &password)?;
         let password_hash = self.hash(password).await?;
         let guest = Guest::New { login, password_hash: &password_hash };
         let principal = Principal { login: login.to_owned(), credential_id: "invitation".to_owned() };
@@ -178,7 +178,7 @@ impl Identity {
             is_open && secret_text::matches(link.expose_secret(), &row.digest)
         });
         let row = good.ok_or(IdentityError::NoSuchPasswordLink)?;
-        password::check_password(&password)?;
+        self.check_new_password(&row.account, &password)?;
         let hash = self.hash(password).await?;
         self.store.use_password_link(&row, &hash).await.map_err(|error| match error {
             StoreError::Missing(_) => IdentityError::NoSuchPasswordLink,

@@ -10,16 +10,19 @@ mod audit;
 mod authority;
 mod error;
 pub mod external;
+mod frequent;
 mod invitation;
 mod password;
 mod secret_text;
 mod session;
 mod token;
+mod totp;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use naru_model::Timestamp;
+use naru_secret::KeyRing;
 use naru_store::Store;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -34,6 +37,7 @@ pub use invitation::NewInvitation;
 pub use naru_model::authorise::{Authorise, Credentials};
 pub use session::SESSION_LASTS;
 pub use token::NewToken;
+pub use totp::{NewTotp, TotpState};
 
 /// The result of every call here.
 pub type Result<T, E = IdentityError> = std::result::Result<T, E>;
@@ -45,6 +49,9 @@ const HASHING_AT_ONCE: usize = 2;
 #[derive(Clone)]
 pub struct Identity {
     store: Store,
+    keys: Arc<KeyRing>,
+    /// What this instance is called: no password may be made of it.
+    names: Arc<[String]>,
     attempts: Arc<Attempts>,
     hashing: Arc<Semaphore>,
 }
@@ -77,13 +84,25 @@ impl Origin {
 }
 
 impl Identity {
-    /// Over the rows of this store.
-    pub fn new(store: Store) -> Self {
+    /// Over the rows of this store; the keys seal what second factors are made of.
+    pub fn new(store: Store, keys: Arc<KeyRing>) -> Self {
         Self {
             store,
+            keys,
+            names: Arc::from([]),
             attempts: Arc::new(Attempts::default()),
             hashing: Arc::new(Semaphore::new(HASHING_AT_ONCE)),
         }
+    }
+
+    /// The host that people know this instance by.
+    pub fn known_as(self, host: &str) -> Self {
+        Self { names: host.split('.').map(str::to_lowercase).collect(), ..self }
+    }
+
+    /// Refuses what is no password for this account.
+    fn check_new_password(&self, login: &str, password: &SecretString) -> Result<()> {
+        password::check_password(password, login, &self.names)
     }
 
     async fn hash(&self, password: SecretString) -> Result<String> {

@@ -5,7 +5,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{IdentityError, Result};
+use crate::{IdentityError, Result, frequent};
 
 /// Of no password: verified against when a login does not exist, so that the answer takes as long.
 const NOBODY: &str =
@@ -24,9 +24,18 @@ fn looks_like_the_system(login: &str) -> bool {
     login.strip_prefix("naru").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
-pub(crate) fn check_password(password: &SecretString) -> Result<()> {
+/// The one check of every password that is to be set: how long it is, and that it is not one of those that are tried
+/// first. `names` are what the instance is called.
+pub(crate) fn check_password(password: &SecretString, login: &str, names: &[String]) -> Result<()> {
     let characters = password.expose_secret().chars().count();
-    if (10..=200).contains(&characters) { Ok(()) } else { Err(IdentityError::BadPassword) }
+    if !(10..=200).contains(&characters) {
+        return Err(IdentityError::BadPassword);
+    }
+    let names = std::iter::once(login).chain(names.iter().map(String::as_str));
+    if frequent::is_frequent(password.expose_secret(), names) {
+        return Err(IdentityError::FrequentPassword);
+    }
+    Ok(())
 }
 
 /// Slow and hungry on purpose: call it on a blocking thread.

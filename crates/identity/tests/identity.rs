@@ -7,6 +7,7 @@ use naru_identity::{Authorise, Credentials, Identity, IdentityError, Login, NewT
 use naru_model::authorise::{Denied, Permission, Principal, Resource};
 use naru_model::effect::Unobserved;
 use naru_model::{Clock, Timestamp};
+use naru_secret::KeyRing;
 use naru_store::Store;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -31,7 +32,9 @@ impl World {
         let clock = Arc::new(Hands(Mutex::new("2026-11-21T10:00:00Z".parse().unwrap())));
         let store =
             Store::open(&folder.path().join("naru.db"), clock.clone(), Arc::new(Unobserved)).await.unwrap();
-        Self { identity: Identity::new(store.clone()), store, clock, _folder: folder }
+        let keys = Arc::new(KeyRing::open(&folder.path().join("key")).unwrap());
+        let identity = Identity::new(store.clone(), keys).known_as("deploy.example.com");
+        Self { identity, store, clock, _folder: folder }
     }
 
     fn pass(&self, time: Duration) {
@@ -60,7 +63,7 @@ fn password() -> SecretString {
 }
 
 async fn log_in(world: &World, login: &str, password: SecretString) -> Result<Principal, IdentityError> {
-    world.identity.log_in(Login { login: login.to_owned(), password }, &Origin::default()).await
+    world.identity.log_in(Login { login: login.to_owned(), password, code: None }, &Origin::default()).await
 }
 
 #[tokio::test]
@@ -213,4 +216,166 @@ async fn hostile_credentials_are_nobody() {
             assert_eq!(answer, Err(Denied::Unauthenticated), "{text:.20}");
         }
     }
+}
+
+/// What an authenticator shows at the world's hour.
+fn code(world: &World, secret: &SecretString) -> SecretString {
+    let secret = totp_rs::Secret::try_from_base32(secret.expose_secret()).unwrap();
+    let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+    let now = u64::try_from(world.clock.now().as_second()).unwrap();
+    totp.generate(now).to_string().into()
+}
+
+async fn known(world: &World, principal: &Principal) -> naru_identity::Known {
+    let token = world.identity.create_token(principal, NewToken::default()).await.unwrap();
+    world.identity.identify(&Credentials::Token(token.plain.expose_secret().to_owned())).await.unwrap()
+}
+
+async fn log_in_with(world: &World, code: Option<&SecretString>) -> Result<Principal, IdentityError> {
+    let login = Login { login: "minji".to_owned(), password: password(), code: code.cloned() };
+    world.identity.log_in(login, &Origin::default()).await
+}
+
+/// With a second factor that counts; returns its secret and the recovery codes.
+async fn with_second_factor() -> (World, SecretString, Vec<SecretString>) {
+    let world = World::new().await;
+    let minji = world.administrator().await;
+    let minji = known(&world, &minji).await;
+    let nowhere = Origin::default();
+    let new = world.identity.begin_totp(&minji, password(), "Naru", &nowhere).await.unwrap();
+    assert!(log_in_with(&world, None).await.is_ok(), "it does not count before it was confirmed");
+    let first = code(&world, &new.secret);
+    let codes = world.identity.confirm_totp(&minji, &first, &nowhere).await.unwrap();
+    assert!(log_in_with(&world, Some(&first)).await.is_err(), "the code that confirmed it is used");
+    (world, new.secret, codes)
+}
+
+#[tokio::test]
+async fn a_second_factor_is_asked_for_and_a_code_counts_once() {
+    let (world, secret, _) = with_second_factor().await;
+    for wrong in [None, Some("".to_owned().into()), Some("000000".to_owned().into())] {
+        let refused = log_in_with(&world, wrong.as_ref()).await.unwrap_err();
+        assert!(matches!(refused, IdentityError::WrongPassword));
+    }
+    world.pass(Duration::from_secs(61));
+    let now = code(&world, &secret);
+    log_in_with(&world, Some(&now)).await.unwrap();
+    assert!(log_in_with(&world, Some(&now)).await.is_err(), "the same code again");
+    world.pass(Duration::from_secs(30));
+    log_in_with(&world, Some(&code(&world, &secret))).await.unwrap();
+    assert!(log_in_with(&world, Some(&now)).await.is_err(), "an older code, still within its half minute");
+    let row = world.store.account("minji").await.unwrap().unwrap();
+    assert!(!format!("{row:?}").contains(secret.expose_secret()), "the secret is sealed");
+}
+
+#[tokio::test]
+async fn of_two_logins_with_one_code_one_comes_in() {
+    let (world, secret, codes) = with_second_factor().await;
+    world.pass(Duration::from_secs(60));
+    let now = code(&world, &secret);
+    let (first, second) = tokio::join!(log_in_with(&world, Some(&now)), log_in_with(&world, Some(&now)));
+    assert_eq!(u8::from(first.is_ok()) + u8::from(second.is_ok()), 1);
+    let one = Some(&codes[3]);
+    let (first, second) = tokio::join!(log_in_with(&world, one), log_in_with(&world, one));
+    assert_eq!(u8::from(first.is_ok()) + u8::from(second.is_ok()), 1);
+}
+
+#[tokio::test]
+async fn a_recovery_code_counts_once_and_is_nowhere_in_the_store() {
+    let (world, _, codes) = with_second_factor().await;
+    assert_eq!(codes.len(), 10);
+    let row = format!("{:?}", world.store.account("minji").await.unwrap().unwrap());
+    assert!(codes.iter().all(|code| !row.contains(code.expose_secret())));
+    let typed: SecretString = codes[0].expose_secret().to_uppercase().replace('-', " ").into();
+    log_in_with(&world, Some(&typed)).await.unwrap();
+    assert!(log_in_with(&world, Some(&typed)).await.is_err());
+    log_in_with(&world, Some(&codes[1])).await.unwrap();
+    assert_eq!(world.identity.totp("minji").await.unwrap().recovery_codes, 8);
+}
+
+#[tokio::test]
+async fn a_wrong_password_does_not_use_a_code_up_and_codes_cannot_be_guessed_at_will() {
+    let (world, secret, codes) = with_second_factor().await;
+    world.pass(Duration::from_secs(60));
+    let right = code(&world, &secret);
+    for given in [&right, &codes[0]] {
+        let login = Login {
+            login: "minji".to_owned(),
+            password: "wrong".to_owned().into(),
+            code: Some(given.clone()),
+        };
+        assert!(world.identity.log_in(login, &Origin::default()).await.is_err());
+    }
+    log_in_with(&world, Some(&right)).await.unwrap();
+    log_in_with(&world, Some(&codes[0])).await.unwrap();
+    let guess: SecretString = "123456".to_owned().into();
+    for _ in 0..5 {
+        assert!(matches!(log_in_with(&world, Some(&guess)).await, Err(IdentityError::WrongPassword)));
+    }
+    let refused = log_in_with(&world, Some(&codes[1])).await.unwrap_err();
+    assert!(matches!(refused, IdentityError::TooManyAttempts { .. }));
+}
+
+#[tokio::test]
+async fn a_second_factor_is_set_up_and_turned_off_with_the_password_only() {
+    let (world, _, _) = with_second_factor().await;
+    let minji = Principal { login: "minji".to_owned(), credential_id: "test".to_owned() };
+    let minji = known(&world, &minji).await;
+    let nowhere = Origin::default();
+    let wrong = world.identity.turn_totp_off(&minji, "wrong".to_owned().into(), &nowhere).await.unwrap_err();
+    assert!(matches!(wrong, IdentityError::WrongPassword));
+    let second = world.identity.begin_totp(&minji, password(), "Naru", &nowhere).await.unwrap_err();
+    assert!(matches!(second, IdentityError::HasTotp));
+    world.identity.turn_totp_off(&minji, password(), &nowhere).await.unwrap();
+    log_in_with(&world, None).await.unwrap();
+    let nothing = "123456".to_owned().into();
+    let none = world.identity.confirm_totp(&minji, &nothing, &nowhere).await.unwrap_err();
+    assert!(matches!(none, IdentityError::NoTotp));
+}
+
+#[tokio::test]
+async fn failed_logins_are_written_down_also_of_nobody_and_without_what_was_typed() {
+    let world = World::new().await;
+    world.administrator().await;
+    for login in ["minji", "my secret typed in the wrong field"] {
+        assert!(log_in(&world, login, "wrong".to_owned().into()).await.is_err());
+    }
+    let view = naru_store::audit::AuditView { instance: true, ..Default::default() };
+    let rows = world.store.audit(&view, &naru_store::audit::AuditFilter::default(), 10).await.unwrap();
+    let failed: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.action == "account.login" && row.result == "identity.wrong-password")
+        .map(|row| row.login.as_str())
+        .collect();
+    assert_eq!(failed, ["", "minji"]);
+    assert!(!format!("{rows:?}").contains("typed in the wrong field"));
+}
+
+#[tokio::test]
+async fn frequent_passwords_are_refused_wherever_one_is_set() {
+    let world = World::new().await;
+    let link = world.identity.offer_setup().await.unwrap().unwrap();
+    let nowhere = Origin::default();
+    for bad in ["Password123", "minji-minji-1", "deploy-example", "qwertyuiop"] {
+        let refused =
+            world.identity.setup(&link, "minji", bad.to_owned().into(), &nowhere).await.unwrap_err();
+        assert!(matches!(refused, IdentityError::FrequentPassword), "{bad}");
+    }
+    let minji = world.identity.setup(&link, "minji", password(), &nowhere).await.unwrap();
+    let frequent: SecretString = "1234567890".to_owned().into();
+    let session = known(&world, &minji).await;
+    let changed = world.identity.change_password(&session, password(), frequent.clone(), &nowhere).await;
+    assert!(matches!(changed.unwrap_err(), IdentityError::FrequentPassword));
+    let reset = world.identity.password_link(&minji, "minji").await.unwrap();
+    let used = world.identity.use_password_link(&reset.plain, frequent.clone(), &nowhere).await;
+    assert!(matches!(used.unwrap_err(), IdentityError::FrequentPassword));
+    let new = naru_identity::NewInvitation {
+        organisation: "main".parse().unwrap(),
+        role: naru_model::role::Role::Viewer,
+        address: String::new(),
+        lasts: None,
+    };
+    let invited = world.identity.invite(&minji, new).await.unwrap();
+    let joined = world.identity.accept_as_new(&invited.plain, "yuna", frequent, &nowhere).await;
+    assert!(matches!(joined.unwrap_err(), IdentityError::FrequentPassword));
 }

@@ -7,6 +7,7 @@ use naru_model::{EnvironmentName, OrganisationName, ProjectName, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use crate::totp::{Totp, read_totp};
 use crate::{
     Change, Result, Store, StoreError, Topic, Write, from_json, from_millis, parse, to_json, to_millis,
 };
@@ -30,6 +31,8 @@ pub struct Account {
     pub disabled_at: Option<Timestamp>,
     /// Whether it may change the instance.
     pub administrator: bool,
+    /// Its second factor, or one that is being set up.
+    pub totp: Option<Totp>,
 }
 
 /// What the account behind a token or session is, read together with it.
@@ -141,6 +144,7 @@ pub(crate) fn read_account(row: &SqliteRow) -> Result<Account> {
         zone: row.try_get("zone")?,
         disabled_at: instant(row, "disabled_at")?,
         administrator: row.try_get::<i64, _>("administrator")? != 0,
+        totp: read_totp(row)?,
     })
 }
 

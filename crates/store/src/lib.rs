@@ -31,6 +31,7 @@ pub mod session;
 mod set_back;
 pub mod setting;
 mod topic;
+pub mod totp;
 pub mod trigger;
 
 use std::path::Path;

@@ -143,8 +143,12 @@ impl From<IdentityError> for Failure {
             IdentityError::TooManyAttempts { retry_after } => {
                 (StatusCode::TOO_MANY_REQUESTS, Some(retry_after.as_secs().max(1)))
             }
+            IdentityError::HasTotp | IdentityError::NoTotp => (StatusCode::CONFLICT, None),
+            IdentityError::Unsealed(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
             IdentityError::BadLogin
             | IdentityError::BadPassword
+            | IdentityError::FrequentPassword
+            | IdentityError::WrongCode
             | IdentityError::BadLabel
             | IdentityError::EnvironmentWithoutProject => (StatusCode::BAD_REQUEST, None),
             IdentityError::Store(StoreError::Missing(_)) => (StatusCode::NOT_FOUND, None),

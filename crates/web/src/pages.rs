@@ -50,6 +50,7 @@ mod setup;
 mod shell;
 mod sign;
 mod starter;
+mod totp;
 mod triggers;
 mod when;
 
@@ -127,6 +128,10 @@ fn table() -> Vec<Row> {
         get(Instance(OwnTokens), "/account", account::show),
         post(Instance(OwnTokens), "/account/tokens", account::make).audited("token.create").fresh(),
         post(Instance(OwnTokens), "/account/tokens/revoke", account::revoke).audited("token.revoke"),
+        get(Instance(OwnTokens), "/account/totp", totp::show),
+        post(Instance(OwnTokens), "/account/totp/begin", totp::begin).audited("account.totp-begin"),
+        post(Instance(OwnTokens), "/account/totp/confirm", totp::confirm).audited("account.totp-on"),
+        post(Instance(OwnTokens), "/account/totp/off", totp::turn_off).audited("account.totp-off"),
         get(Instance(OwnTokens), "/new", new_project::form),
         post(Instance(OwnTokens), "/new", new_project::create).audited("project.create"),
         get(Instance(OwnTokens), "/new/check", new_project::check),

@@ -23,6 +23,7 @@ pub(crate) mod release;
 pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod setting;
+pub(crate) mod totp;
 pub(crate) mod trigger;
 
 use naru_model::{EnvironmentKey, EnvironmentName};

@@ -140,7 +140,7 @@ fn table() -> Vec<Entry> {
 #[rustfmt::skip] // one row, one line
 fn people_rows() -> Vec<Entry> {
     use Permission::{Administer, AdministerInstance, ManageMembers, OwnTokens, Read, UseInstance};
-    use routes::{invitation, member, organisation as organisations, people};
+    use routes::{invitation, member, organisation as organisations, people, totp};
     vec![
         open(routes!(invitation::look)),
         open(routes!(invitation::accept)),
@@ -149,6 +149,11 @@ fn people_rows() -> Vec<Entry> {
         instance(OwnTokens, routes!(people::change_profile)).audited("account.profile"),
         instance(OwnTokens, routes!(people::change_password)).audited("account.password"),
         instance(OwnTokens, routes!(people::confirm)).audited("account.confirm"),
+        instance(OwnTokens, routes!(totp::show)),
+        instance(OwnTokens, routes!(totp::begin)).audited("account.totp-begin"),
+        instance(OwnTokens, routes!(totp::confirm)).audited("account.totp-on"),
+        instance(OwnTokens, routes!(totp::turn_off)).audited("account.totp-off"),
+        instance(AdministerInstance, routes!(totp::reset)).audited("account.totp-reset").fresh(),
         instance(OwnTokens, routes!(people::list_sessions)),
         instance(OwnTokens, routes!(people::end_session)).audited("session.end"),
         instance(AdministerInstance, routes!(people::list)),

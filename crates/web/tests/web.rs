@@ -50,5 +50,7 @@ mod setting;
 mod setup;
 #[path = "web/stream.rs"]
 mod stream;
+#[path = "web/totp.rs"]
+mod totp;
 #[path = "web/world.rs"]
 mod world;

@@ -202,10 +202,37 @@ pub(crate) enum Account {
     },
     /// Sets your own password; ends your other sessions.
     Password,
+    /// Your second factor: codes of an authenticator, asked for at each login with the password.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  naru account totp begin           prints the secret for an authenticator
+  naru account totp confirm         asks for its first code, and prints recovery codes
+
+It counts once a code was given for it. Who logs in by a login provider is asked there."
+    )]
+    Totp(Totp),
     /// Sets a password with a one-time link.
     Reset {
         /// The whole link.
         link: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Totp {
+    /// Says whether it is on, and how many recovery codes are left.
+    Status,
+    /// Makes a secret for an authenticator. Asks for your password.
+    Begin,
+    /// Turns it on with a code of the authenticator, and prints the recovery codes once.
+    Confirm,
+    /// Turns it off. Asks for your password.
+    Off,
+    /// Takes it off an account whose owner lost it. For instance administrators.
+    Reset {
+        /// Whose.
+        login: String,
     },
 }
 

@@ -34,7 +34,9 @@ pub(crate) async fn login(arguments: Login, screen: &mut Screen) -> Result<()> {
         None => screen.outside.line("Login")?,
     };
     let password = screen.outside.secret_line("Password")?;
-    let wish = api::Login { login, password, label: Some(label(screen)) };
+    let code = screen.outside.secret_line("Code of the second factor (Enter without one)")?;
+    let code = (!code.is_empty()).then_some(code);
+    let wish = api::Login { login, password, code, label: Some(label(screen)) };
     let issued = client.post::<IssuedToken>("/api/v1/login", &wish).await?.view;
     remember(screen, &client, issued.token, &issued.login)
 }

@@ -9,7 +9,7 @@ use naru_model::api::{
 use serde_json::{Value, json};
 
 use crate::arguments::people::{
-    Account, InOrganisation, Invitation, Member, Organisation, RoleCommand, RolePlace, Session,
+    Account, InOrganisation, Invitation, Member, Organisation, RoleCommand, RolePlace, Session, Totp,
 };
 use crate::client::Client;
 use crate::commands::delivery::There;
@@ -254,7 +254,57 @@ pub(crate) async fn account(command: Account, screen: &mut Screen) -> Result<()>
             client.put::<Value>("/api/v1/account/password", &wish).await?;
             screen.note("the password is changed; your other sessions have ended, tokens go on");
         }
+        Account::Totp(command) => return totp(command, &client, screen).await,
         Account::Reset { .. } => {}
+    }
+    Ok(())
+}
+
+async fn totp(command: Totp, client: &Client, screen: &mut Screen) -> Result<()> {
+    match command {
+        Totp::Status => {
+            let answer = client.get::<api::Totp>("/api/v1/account/totp").await?;
+            screen.show(&answer, |screen, totp| {
+                screen.line(match (totp.on, totp.begun) {
+                    (true, _) => format!("on, {} recovery codes are left", totp.recovery_codes),
+                    (false, true) => "off; one was begun and waits for: naru account totp confirm".to_owned(),
+                    (false, false) => "off; set one up with: naru account totp begin".to_owned(),
+                });
+            });
+        }
+        Totp::Begin => {
+            let password = screen.outside.secret_line("Password")?;
+            let wish = api::Confirmation { password };
+            let answer = client.post::<api::NewTotp>("/api/v1/account/totp/begin", &wish).await?;
+            screen.show(&answer, |screen, new| {
+                screen.note("give this to your authenticator, then: naru account totp confirm");
+                screen.line(&new.secret);
+                screen.line(&new.link);
+            });
+        }
+        Totp::Confirm => {
+            let code = screen.outside.secret_line("Code that the authenticator shows")?;
+            let wish = api::TotpCode { code };
+            let answer = client.post::<api::RecoveryCodes>("/api/v1/account/totp/confirm", &wish).await?;
+            screen.show(&answer, |screen, made| {
+                screen.note("the second factor is on; your browsers are logged out");
+                screen
+                    .note("each of these logs in once without the authenticator; shown once, keep them now:");
+                for code in &made.codes {
+                    screen.line(code);
+                }
+            });
+        }
+        Totp::Off => {
+            let password = screen.outside.secret_line("Password")?;
+            client.post::<Value>("/api/v1/account/totp/off", &api::Confirmation { password }).await?;
+            screen.note("the second factor is off, and its recovery codes are gone");
+        }
+        Totp::Reset { login } => {
+            client.delete::<Value>(&format!("/api/v1/accounts/{}/totp", encoded(&login))).await?;
+            screen
+                .note(format!("{login} logs in with the password only, until a new second factor is set up"));
+        }
     }
     Ok(())
 }

@@ -57,7 +57,8 @@ impl World {
         let hands = Arc::new(Hands(Mutex::new(Timestamp::from_second(NOW).unwrap())));
         let store = Store::open(&folder.path().join("naru.db"), hands.clone(), Arc::new(Unobserved)).await;
         let store = store.unwrap();
-        let identity = Identity::new(store.clone());
+        let keys = Arc::new(KeyRing::open(&folder.path().join("key")).unwrap());
+        let identity = Identity::new(store.clone(), keys.clone());
         let link = identity.offer_setup().await.unwrap().unwrap();
         let password = "river crossing at dawn".to_owned().into();
         identity.setup(&link, "minji", password, &Origin::default()).await.unwrap();
@@ -76,7 +77,6 @@ impl World {
         .unwrap();
         let file = folder.path().join("providers.toml");
         std::fs::write(&file, text).unwrap();
-        let keys = Arc::new(KeyRing::open(&folder.path().join("key")).unwrap());
         let external = External::open(identity.clone(), keys, "http://127.0.0.1:7070", Some(&file)).unwrap();
         Self { identity, store, external, double, hands, _folder: folder }
     }

@@ -25,6 +25,9 @@ pub struct Login {
     pub login: String,
     /// Its password.
     pub password: String,
+    /// A code of the second factor, if there is one, or a recovery code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// What the new token is called, such as the name of the machine it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -253,4 +256,38 @@ pub struct Session {
     /// When it ends by itself.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
+}
+
+/// How the second factor of the caller's account stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Totp {
+    /// Whether a code is asked for at each login with the password.
+    pub on: bool,
+    /// Whether one was begun and waits for its first code.
+    pub begun: bool,
+    /// How many recovery codes are left.
+    pub recovery_codes: usize,
+}
+
+/// A second factor that is being set up. It counts once a code was given for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NewTotp {
+    /// For authenticators that are typed into, in base 32: TOTP with SHA-1, six digits, 30 s.
+    pub secret: String,
+    /// `otpauth://…`, for authenticators that open links.
+    pub link: String,
+}
+
+/// A code of an authenticator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TotpCode {
+    /// Six digits.
+    pub code: String,
+}
+
+/// Codes that log in once each when the authenticator is lost. Shown here and never again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RecoveryCodes {
+    /// In the place of the authenticator's code.
+    pub codes: Vec<String>,
 }

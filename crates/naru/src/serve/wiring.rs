@@ -91,6 +91,7 @@ struct Ground {
 
 async fn open(
     folder: &DataFolder,
+    public_url: &str,
     clock: Arc<dyn Clock>,
     effects: &Arc<dyn Effects>,
 ) -> Result<Ground, Problem> {
@@ -106,7 +107,8 @@ async fn open(
         .map_err(|error| broken("the log folder", &error))?
         .observed(effects.clone());
     let sources = SourceRepositories::new(folder.path("git"), effects.clone());
-    let identity = Identity::new(store.clone());
+    let host = host_of(public_url).unwrap_or_default();
+    let identity = Identity::new(store.clone(), keys.clone()).known_as(&host);
     let inputs = Vault { store: store.clone(), keys: keys.clone(), sources: sources.clone() };
     Ok(Ground { keys, store, logs, sources, identity, inputs: Arc::new(inputs) })
 }
@@ -121,7 +123,7 @@ pub(super) async fn assemble(
 ) -> Result<Parts, Problem> {
     let listening = listener.local_addr().map_err(|error| broken("the listening address", &error))?;
     let public_url = arguments.public_url.clone().unwrap_or_else(|| format!("http://{listening}"));
-    let ground = open(folder, clock.clone(), &effects).await?;
+    let ground = open(folder, &public_url, clock.clone(), &effects).await?;
     let providers = arguments.login_providers.as_deref();
     let external = External::open(ground.identity.clone(), ground.keys.clone(), &public_url, providers)?;
     let setup_token = ground.identity.offer_setup().await.map_err(|error| broken("the accounts", &error))?;

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use naru_identity::TotpState;
 use naru_model::api::{IssuedToken, NewToken, Page, Profile, Token, Whoami};
 use naru_model::authorise::Permission;
 use naru_model::role::Role;
@@ -32,6 +33,9 @@ words! {
     login: "Login", "로그인 이름";
     administrator: "instance administrator", "인스턴스 관리자";
     organisations: "Organisations", "조직";
+    second_factor: "Second factor", "2단계 인증";
+    totp_on: "on", "켜짐";
+    totp_off: "off, set it up", "꺼짐, 설정하기";
     tokens: "Tokens", "토큰";
     tokens_what: "A token logs in the command line, git and the registry. Its text is shown once; only its digest is kept.",
         "토큰으로 명령줄, git, 레지스트리에 로그인해요. 토큰은 한 번만 보여 주고 다이제스트만 남겨요.";
@@ -72,6 +76,7 @@ struct AccountPage {
     shell: Shell,
     w: Words,
     who: Whoami,
+    totp: TotpState,
     tokens: Page<Token>,
     now: Timestamp,
     /// The token that was just made, with its text.
@@ -123,6 +128,7 @@ async fn page(cx: &Cx, shell: Shell, asking: &Asking, paging: &Paging) -> Result
         w: Words(shell.language),
         shell: shell.in_settings(cx, SettingsTab::Account).await,
         who: who(cx, asking).await?,
+        totp: cx.identity.totp(&asking.known.principal.login).await?,
         tokens: tokens(cx, &asking.known.principal.login, paging).await?,
         now: cx.store.now(),
         fresh: None,

@@ -152,8 +152,9 @@ pub(super) fn line_markup(shell: &Shell, place: &LogPlace, number: u64, entry: &
     } else {
         String::new()
     };
+    // Numbers are no stops of the tabulator: who searches or jumps gets the line's address, too.
     format!(
-        r#"<div class="line{class}" id="{name}-L{number}"><a href="?{query}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time>{source}<span>{text}</span></div>"#
+        r#"<div class="line{class}" id="{name}-L{number}"><a tabindex="-1" href="?{query}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time>{source}<span>{text}</span></div>"#
     )
 }
 

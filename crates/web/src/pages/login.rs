@@ -23,7 +23,10 @@ words! {
     title: "Log in", "로그인";
     login: "Login", "로그인 이름";
     password: "Password", "비밀번호";
-    wrong: "The login or the password is wrong.", "로그인 이름이나 비밀번호가 맞지 않아요.";
+    code: "Code", "코드";
+    code_rule: "Of your authenticator, or a recovery code. Only if you set up a second factor.",
+        "인증 앱의 코드나 복구 코드예요. 2단계 인증을 켰을 때만 적어요.";
+    wrong: "The login, the password or the code is wrong.", "로그인 이름, 비밀번호, 코드 중에 맞지 않는 것이 있어요.";
     too_many(seconds): "Too many attempts. Try again in {seconds} s.", "시도가 너무 많았어요. {seconds}초 뒤에 다시 해 보세요.";
     needs_setup: "No administrator exists yet. Open the one-time setup link that the server printed when it started.",
         "아직 관리자가 없어요. 서버를 시작할 때 출력된 일회용 설정 링크를 열어 주세요.";
@@ -64,6 +67,7 @@ pub(crate) async fn form(State(cx): State<Cx>, shell: Shell, Query(next): Query<
 pub(crate) struct Filled {
     login: String,
     password: String,
+    code: String,
     next: String,
 }
 
@@ -74,7 +78,9 @@ pub(crate) async fn log_in(
     CameFrom(origin): CameFrom,
     Form(filled): Form<Filled>,
 ) -> Result<Response> {
-    let with = naru_identity::Login { login: filled.login.clone(), password: filled.password.clone().into() };
+    let code = (!filled.code.is_empty()).then(|| filled.code.clone().into());
+    let with =
+        naru_identity::Login { login: filled.login.clone(), password: filled.password.clone().into(), code };
     let principal = match cx.identity.log_in(with, &origin).await {
         Ok(principal) => principal,
         Err(error @ (IdentityError::WrongPassword | IdentityError::TooManyAttempts { .. })) => {

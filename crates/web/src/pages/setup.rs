@@ -25,6 +25,8 @@ words! {
         "영문 소문자로 시작하고 소문자, 숫자, . _ - 만 써서 1~40자로 적어 주세요";
     password: "Password", "비밀번호";
     password_rule: "10 to 200 characters", "10~200자로 적어 주세요";
+    password_frequent: "This one is too easy to guess: it is much used, repeats itself, or is made of a name. Several words that do not belong together are good.",
+        "너무 쉽게 짐작할 수 있는 비밀번호예요. 많이 쓰이거나 반복되거나 이름으로 만든 것이에요. 서로 관계없는 낱말 여러 개가 좋아요.";
     create: "Create the account", "계정 만들기";
     link_used: "This setup link was used already, or a newer one replaced it. Restart the server to get a new link.",
         "이미 쓴 링크이거나 새 링크로 바뀌었어요. 서버를 다시 시작하면 새 링크가 나와요.";
@@ -47,6 +49,7 @@ struct SetupForm<'a> {
     login: &'a str,
     login_is_bad: bool,
     password_is_bad: bool,
+    password_is_frequent: bool,
     error: Option<String>,
 }
 
@@ -81,6 +84,7 @@ pub(crate) async fn form(State(cx): State<Cx>, shell: Shell, Query(link): Query<
         login: "",
         login_is_bad: false,
         password_is_bad: false,
+        password_is_frequent: false,
         error: None,
     };
     shell.page(&form)
@@ -134,7 +138,9 @@ async fn make_administrator(
 fn refused(shell: Shell, filled: &Filled, error: IdentityError) -> Response {
     let w = Words(shell.language);
     let (status, said) = match &error {
-        IdentityError::BadLogin | IdentityError::BadPassword => (StatusCode::BAD_REQUEST, None),
+        IdentityError::BadLogin | IdentityError::BadPassword | IdentityError::FrequentPassword => {
+            (StatusCode::BAD_REQUEST, None)
+        }
         IdentityError::NoSuchSetupLink => (StatusCode::FORBIDDEN, Some(w.link_used().to_owned())),
         IdentityError::TooManyAttempts { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, Some(w.too_many().to_owned()))
@@ -151,7 +157,8 @@ fn refused(shell: Shell, filled: &Filled, error: IdentityError) -> Response {
         token: &filled.token,
         login: &filled.login,
         login_is_bad: matches!(error, IdentityError::BadLogin),
-        password_is_bad: matches!(error, IdentityError::BadPassword),
+        password_is_bad: matches!(error, IdentityError::BadPassword | IdentityError::FrequentPassword),
+        password_is_frequent: matches!(error, IdentityError::FrequentPassword),
         error: said,
     };
     let code = Problem::from(error).code;

@@ -51,7 +51,11 @@ pub(crate) async fn login(
     CameFrom(origin): CameFrom,
     Body(login): Body<Login>,
 ) -> Result<(StatusCode, Json<IssuedToken>)> {
-    let with = naru_identity::Login { login: login.login, password: login.password.into() };
+    let with = naru_identity::Login {
+        login: login.login,
+        password: login.password.into(),
+        code: login.code.map(Into::into),
+    };
     let principal = cx.identity.log_in(with, &origin).await?;
     let label = login.label.unwrap_or_else(|| LOGIN_LABEL.to_owned());
     let new = naru_identity::NewToken { label, ..naru_identity::NewToken::default() };

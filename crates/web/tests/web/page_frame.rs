@@ -47,10 +47,10 @@ async fn a_person_logs_in_goes_where_they_were_headed_and_logs_out() {
     has(&nobody.get("/login?next=/projects").await, &["value=\"/projects\"", "Log in"]);
     let wrong = nobody.post("/login", "login=minji&password=wrong&next=/projects").await;
     assert_eq!(wrong.status, 401);
-    has(&wrong, &["The login or the password is wrong", "value=\"minji\"", "value=\"/projects\""]);
+    has(&wrong, &["The login, the password or the code is wrong", "value=\"minji\"", "value=\"/projects\""]);
     assert!(!wrong.text.contains("value=\"wrong\""), "a password is never sent back");
     let unknown = nobody.post("/login", "login=nobody&password=wrong").await;
-    has(&unknown, &["The login or the password is wrong"]);
+    has(&unknown, &["The login, the password or the code is wrong"]);
 
     let right = "login=minji&password=river+crossing+at+dawn";
     for (next, expected) in

@@ -176,10 +176,10 @@ impl World {
         let clock = Arc::new(Hands(Mutex::new("2026-11-21T10:00:00Z".parse().unwrap())));
         let store =
             Store::open(&folder.path().join("naru.db"), clock.clone(), Arc::new(Unobserved)).await.unwrap();
-        let identity = Identity::new(store.clone());
+        let keys = Arc::new(KeyRing::open(&folder.path().join("key")).unwrap());
+        let identity = Identity::new(store.clone(), keys.clone());
         let logs = LogStore::open(&folder.path().join("logs"), LogLimits::default()).await.unwrap();
         let behind = Arc::new(Stand::default());
-        let keys = Arc::new(KeyRing::open(&folder.path().join("key")).unwrap());
         let base_url = format!("http://{HOST}");
         let external = External::open(identity.clone(), keys.clone(), &base_url, providers).unwrap();
         let router = naru_web::router(WebContext {

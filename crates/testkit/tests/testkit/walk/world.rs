@@ -95,11 +95,11 @@ impl World {
         let data = folder.path();
         let clock = Arc::new(HandClock::default());
         let store = Store::open(&data.join("naru.db"), clock, Arc::new(Unobserved)).await.unwrap();
-        let identity = Identity::new(store.clone());
+        let keys = Arc::new(KeyRing::open(&data.join("key")).unwrap());
+        let identity = Identity::new(store.clone(), keys.clone());
         people(&store).await;
         things(&store).await;
         let logs = LogStore::open(&data.join("logs"), LogLimits::default()).await.unwrap();
-        let keys = Arc::new(KeyRing::open(&data.join("key")).unwrap());
         let base_url = format!("http://{HOST}");
         let web = naru_web::router(WebContext {
             store: store.clone(),

@@ -165,12 +165,12 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  const url = new URL(form.action, location.href);
+  const url = new URL(event.submitter?.getAttribute("formaction") ?? form.action, location.href);
   if (event.defaultPrevented || "plain" in form.dataset || form.method === "dialog" || !isOurs(url)) return;
   event.preventDefault();
   const fields = new URLSearchParams(new FormData(form, event.submitter));
   history.replaceState({ scroll: scrollY }, "");
-  if (form.method === "get" || event.submitter?.formMethod === "get") {
+  if (form.method === "get") {
     url.search = fields;
     return visit(url.href);
   }
@@ -251,7 +251,7 @@ function filter(form) {
 /** Asks the server what it thinks of a field and shows the answer beside it. */
 async function check(field) {
   const url = new URL(field.dataset.check, location.href);
-  url.search = new URLSearchParams(new FormData(field.form));
+  url.search = new URLSearchParams([[field.name, field.value]]);
   try {
     const response = await fetch(url);
     const text = await response.text();

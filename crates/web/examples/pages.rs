@@ -44,17 +44,26 @@ async fn people(world: &World) {
     println!("/join?token={}", link.plain.expose_secret());
 }
 
-/// What the services of the shop print, and what runs there.
+/// What the services of the shop print, a line more each second, and what runs there.
 async fn output(world: &World, shop: &ProjectName) {
     let environment = EnvironmentKey { project: shop.clone(), environment: "production".parse().unwrap() };
     let stream = LogStream::Service { environment, service: "web".parse().unwrap() };
     let at = world.store.now();
-    let line = |number: u32| LogRecord {
+    let line = move |number: u32| LogRecord {
         at,
         source: format!("web-{}-{}", 1 + number / 2000, number % 2),
         text: format!("\u{1b}[32mGET\u{1b}[0m /basket/{number} 200 in {} ms", number % 17),
     };
     world.logs.append(&stream, (0..6000).map(line).collect()).await.unwrap();
+    let logs = world.logs.clone();
+    let visit = move |number| (logs.clone(), stream.clone(), line(number));
+    tokio::spawn(async move {
+        for number in 6000.. {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            let (logs, stream, line) = visit(number);
+            logs.append(&stream, vec![line]).await.unwrap();
+        }
+    });
     let seen = |index, attempt, state| ReplicaSeen {
         key: ReplicaKey { service: "web".parse().unwrap(), revision: RevisionNumber(3), index, attempt },
         template: TemplateHash(String::new()),

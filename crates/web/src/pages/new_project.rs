@@ -273,6 +273,16 @@ async fn host_said(cx: &Cx, w: Words, host: &str) -> Result<(bool, String)> {
     Ok(if is_taken { (false, w.host_taken(&host)) } else { (true, w.host_free(&host)) })
 }
 
+/// Looks at what was typed, and makes nothing. It is sent in a body, because variables have no place in an address.
+pub(crate) async fn look(
+    State(cx): State<Cx>,
+    shell: Shell,
+    asking: Asking,
+    Form(filled): Form<Filled>,
+) -> Result<Response> {
+    show(&cx, shell, &asking, &filled, None).await
+}
+
 /// Makes the project. With a template it is built and delivered at once.
 pub(crate) async fn create(
     State(cx): State<Cx>,

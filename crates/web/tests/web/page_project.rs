@@ -153,7 +153,7 @@ async fn a_template_takes_its_settings_and_what_cannot_be_is_said_beside_its_fie
     has(&browser.get("/new/check/host?host=127.0.0.1").await, &["wrong"]);
     has(&browser.get("/new/check/host?host=a%2Fb").await, &["wrong", "letters, digits and hyphens"]);
     has(
-        &browser.get("/new?name=api&start=docker&port=3000").await,
+        &browser.post("/new/look", "name=api&start=docker&port=3000&variables=A%3D1").await,
         &["has a Dockerfile", "listens on 3000", "api is free"],
     );
 

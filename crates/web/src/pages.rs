@@ -22,6 +22,7 @@ mod join;
 mod language;
 mod log;
 mod login;
+mod meaning;
 mod metrics;
 mod new_project;
 mod organisation;

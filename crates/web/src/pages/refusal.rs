@@ -51,9 +51,10 @@ pub(super) fn of(language: Language, failure: Failure) -> Result<Refusal, Failur
     };
     let meaning = meaning::of(language, problem.code.as_ref());
     let summary = meaning.map_or(problem.summary.as_str(), |it| it.summary);
-    let said = known.map(str::to_owned).unwrap_or_else(|| match problem.cause.first() {
-        Some(cause) => format!("{summary}: {cause}"),
-        None => summary.to_owned(),
-    });
+    let said = match (known, problem.cause.first()) {
+        (Some(known), _) => known.to_owned(),
+        (None, Some(cause)) => format!("{summary}: {cause}"),
+        (None, None) => summary.to_owned(),
+    };
     Ok(Refusal { status: failure.status, code: problem.code.to_string(), said })
 }

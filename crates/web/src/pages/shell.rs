@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use naru_model::authorise::{Authorise as _, Credentials, Permission, Resource};
-use naru_model::{EnvironmentName, ProjectName, Timestamp};
+use naru_model::{EnvironmentName, ProjectName};
 
 use crate::Cx;
 use crate::access::{self, Caller, Chosen};
@@ -209,13 +209,13 @@ pub(crate) struct Shell {
 
 impl Shell {
     /// The shell of a request, for who is known by now.
-    pub(crate) fn of(headers: &HeaderMap, uri: &Uri, now: Timestamp, login: Option<String>) -> Self {
+    pub(crate) fn of(cx: &Cx, headers: &HeaderMap, uri: &Uri, login: Option<String>) -> Self {
         let cookie = |name| access::cookie(headers, name);
         let language = Language::of(headers);
         Self {
             language,
             theme: cookie(THEME_COOKIE).and_then(|name| Theme::named(&name)).unwrap_or(Theme::System),
-            reader: Reader::new(cookie(ZONE_COOKIE).as_deref(), now, language),
+            reader: Reader::new(cookie(ZONE_COOKIE).as_deref(), cx.store.now(), language),
             login,
             here: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             title: String::new(),
@@ -224,7 +224,7 @@ impl Shell {
             environments: Vec::new(),
             events: None,
             section: None,
-            credentials: access::credentials(headers),
+            credentials: access::credentials(&cx.address, headers),
         }
     }
 
@@ -381,6 +381,6 @@ impl FromRequestParts<Cx> for Shell {
     type Rejection = std::convert::Infallible;
     async fn from_request_parts(parts: &mut Parts, cx: &Cx) -> Result<Self, Self::Rejection> {
         let login = parts.extensions.get::<Caller>().map(|caller| caller.0.login.clone());
-        Ok(Self::of(&parts.headers, &parts.uri, cx.store.now(), login))
+        Ok(Self::of(cx, &parts.headers, &parts.uri, login))
     }
 }

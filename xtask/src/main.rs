@@ -35,6 +35,8 @@ enum Task {
     Demo(demo::Options),
     /// Measurements, side by side with bare tools. Each ends with one line of JSON.
     Bench(bench::Bench),
+    /// The pages in a real Chromium, by themselves: the gate's stage of that name.
+    Browser(browser::Options),
     /// Pictures of every page, in light and dark, narrow and wide, English and Korean.
     Screenshots(browser::ScreenshotOptions),
     /// Deliveries under seeded trouble: crashes, failures, repeated and late calls; every promise is checked.
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Task::Test(options) => return gate::run(&root, &options),
         Task::Demo(options) => demo::run(&root, &options).and_then(demo::verdict),
         Task::Fuzz(options) => fuzz::run(&root, &options),
+        Task::Browser(options) => browser::run(&root, &options),
         Task::Screenshots(options) => browser::screenshots(&root, &options),
         Task::Bench(bench) => bench::run(&root, &bench),
         Task::Sim(options) => sim::run(&root, &options),

@@ -11,7 +11,7 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one client (an IPv4 address, or an IPv6 network of 64 bits); further ones are refused.
     pub connections_per_client: usize,
-    /// Header fields of one request.
+    /// Header fields of one request; HTTP/1.1 takes at most 100, the reader's own bound, which costs nothing to keep.
     pub header_fields: usize,
     /// Bytes of a request's head.
     pub head_bytes: usize,
@@ -53,6 +53,11 @@ pub struct Limits {
     pub farewell_spread: Duration,
     /// How long the replica is given to ask for a body that the client announced with `Expect: 100-continue`.
     pub expect_continue: Duration,
+    /// New connections to a replica that have not been answered yet; further requests wait for one of them, or for one
+    /// that becomes idle. Below the 128 that common servers let wait to be accepted.
+    pub unanswered_per_replica: usize,
+    /// How long a new connection counts as one of these: a replica that takes its time over an answer has accepted it.
+    pub unanswered: Duration,
     /// Idle connections kept per replica and worker.
     pub idle_per_replica: usize,
     /// How long an idle connection to a replica is kept; below the 5 s after which common servers close theirs.
@@ -114,7 +119,9 @@ impl Default for Limits {
             farewell: Duration::from_secs(15),
             farewell_spread: Duration::from_secs(5),
             expect_continue: Duration::from_secs(1),
-            idle_per_replica: 128,
+            unanswered_per_replica: 64,
+            unanswered: Duration::from_millis(250),
+            idle_per_replica: 1_024,
             replica_idle: Duration::from_secs(4),
             eject: Duration::from_secs(1),
             eject_max: Duration::from_secs(30),

@@ -62,6 +62,8 @@ pub enum ProjectSort {
 pub struct ProjectQuery<'a> {
     /// Whose: only projects that this account has a role in.
     pub account: &'a str,
+    /// Only projects of the organisation of this name; empty for all.
+    pub organisation: &'a str,
     /// Part of the name, in any case; empty for all.
     pub search: &'a str,
     /// Only projects whose worst environment is so.
@@ -126,7 +128,8 @@ pub struct Waiting {
     pub since: Timestamp,
 }
 
-/// The part of both statements that says which projects: `$1` the pattern, `$2` and `$3` the severities, `$4` the account.
+/// The part of both statements that says which projects: `$1` the pattern, `$2` and `$3` the severities, `$4` the account, `$5`
+/// the organisation.
 macro_rules! which {
     () => {
         "FROM (SELECT project.name AS name, project.created_at AS created_at, project.deleting AS deleting,
@@ -137,7 +140,8 @@ macro_rules! which {
                FROM project
                JOIN member ON member.organisation = project.organisation AND member.account = $4
                LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $4
-               WHERE project.name LIKE $1 ESCAPE '!' AND COALESCE(project_role.role, member.role) <> 'none') AS line
+               WHERE project.name LIKE $1 ESCAPE '!' AND COALESCE(project_role.role, member.role) <> 'none'
+                   AND ($5 = '' OR project.organisation = $5)) AS line
          WHERE severity BETWEEN $2 AND $3 "
     };
 }
@@ -160,7 +164,12 @@ fn bound<'q>(
     asked: &ProjectQuery<'_>,
 ) -> Query<'q, Sqlite, SqliteArguments> {
     let (least, most) = asked.severity.unwrap_or((Severity::Idle, Severity::Blocked));
-    query.bind(pattern(asked.search)).bind(least as i64).bind(most as i64).bind(asked.account.to_owned())
+    query
+        .bind(pattern(asked.search))
+        .bind(least as i64)
+        .bind(most as i64)
+        .bind(asked.account.to_owned())
+        .bind(asked.organisation.to_owned())
 }
 
 fn read_line(row: &SqliteRow) -> Result<ProjectLine> {
@@ -185,15 +194,15 @@ impl Store {
     /// A page of projects, and how many there are on all pages.
     pub async fn list_projects(&self, asked: &ProjectQuery<'_>) -> Result<(Vec<ProjectLine>, u32)> {
         let statement = match asked.sort {
-            ProjectSort::Name => concat!("SELECT * ", which!(), "ORDER BY name LIMIT $5 OFFSET $6"),
+            ProjectSort::Name => concat!("SELECT * ", which!(), "ORDER BY name LIMIT $6 OFFSET $7"),
             ProjectSort::Severity => {
-                concat!("SELECT * ", which!(), "ORDER BY severity DESC, name LIMIT $5 OFFSET $6")
+                concat!("SELECT * ", which!(), "ORDER BY severity DESC, name LIMIT $6 OFFSET $7")
             }
             ProjectSort::Activity => {
                 concat!(
                     "SELECT * ",
                     which!(),
-                    "ORDER BY COALESCE(active_at, 0) DESC, name LIMIT $5 OFFSET $6"
+                    "ORDER BY COALESCE(active_at, 0) DESC, name LIMIT $6 OFFSET $7"
                 )
             }
         };

@@ -295,7 +295,7 @@ impl Store {
     }
 
     /// Records branches that were moved without a push through Naru, as accepted triggers, with where every branch is
-    /// now.
+    /// now. A move that is recorded already is recorded once: who asked for it is kept, not who found it.
     pub async fn record_found_triggers(
         &self,
         project: &ProjectName,
@@ -304,8 +304,13 @@ impl Store {
     ) -> Result<()> {
         let mut write = self.write("trigger.find").await?;
         let now = self.now();
+        let known = heads_of(write.connection(), project).await?;
         for trigger in found {
-            insert(&mut write, trigger, (now, TriggerState::Accepted), None).await?;
+            if trigger.new.is_none() || known.get(&trigger.reference) != trigger.new.as_ref() {
+                insert(&mut write, trigger, (now, TriggerState::Accepted), None).await?;
+            } else if trigger.kind != TriggerKind::Found {
+                credit(&mut write, trigger).await?;
+            }
         }
         replace_heads(&mut write, project, heads).await?;
         write.commit().await
@@ -420,14 +425,38 @@ impl Store {
 
     /// Where the project's branches were when their last move was recorded, by full name.
     pub async fn known_heads(&self, project: &ProjectName) -> Result<BTreeMap<String, CommitId>> {
-        let rows = sqlx::query("SELECT reference, commit_id FROM known_head WHERE project = $1")
-            .bind(project.as_str())
-            .fetch_all(self.reader())
-            .await?;
-        rows.iter()
-            .map(|row| Ok((row.try_get("reference")?, parse("commit id", row.try_get("commit_id")?)?)))
-            .collect()
+        heads_of(self.reader(), project).await
     }
+}
+
+async fn heads_of(
+    rows: impl sqlx::SqliteExecutor<'_>,
+    project: &ProjectName,
+) -> Result<BTreeMap<String, CommitId>> {
+    let rows = sqlx::query("SELECT reference, commit_id FROM known_head WHERE project = $1")
+        .bind(project.as_str())
+        .fetch_all(rows)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("reference")?, parse("commit id", row.try_get("commit_id")?)?)))
+        .collect()
+}
+
+/// Says who asked for a move that was found before they could be named.
+async fn credit(write: &mut Write<'_>, asked: &NewTrigger) -> Result<()> {
+    sqlx::query(
+        r#"UPDATE trigger SET kind = $1, "by" = $2 WHERE project = $3 AND reference = $4 AND new = $5 AND kind = $6"#,
+    )
+    .bind(asked.kind.as_str())
+    .bind(&asked.by)
+    .bind(asked.project.as_str())
+    .bind(&asked.reference)
+    .bind(asked.new.as_ref().map(CommitId::as_str))
+    .bind(TriggerKind::Found.as_str())
+    .execute(write.connection())
+    .await?;
+    write.ring(Change { topic: Topic::Triggers, project: Some(asked.project.clone()) });
+    Ok(())
 }
 
 async fn replace_heads(
@@ -435,14 +464,7 @@ async fn replace_heads(
     project: &ProjectName,
     heads: &BTreeMap<String, CommitId>,
 ) -> Result<()> {
-    let rows = sqlx::query("SELECT reference, commit_id FROM known_head WHERE project = $1")
-        .bind(project.as_str())
-        .fetch_all(write.connection())
-        .await?;
-    let mut known = BTreeMap::new();
-    for row in &rows {
-        known.insert(row.try_get::<String, _>("reference")?, row.try_get::<String, _>("commit_id")?);
-    }
+    let known = heads_of(write.connection(), project).await?;
     for reference in known.keys().filter(|reference| !heads.contains_key(*reference)) {
         sqlx::query("DELETE FROM known_head WHERE project = $1 AND reference = $2")
             .bind(project.as_str())
@@ -451,7 +473,7 @@ async fn replace_heads(
             .await?;
     }
     for (reference, commit) in heads {
-        if known.get(reference).is_some_and(|known| known == commit.as_str()) {
+        if known.get(reference) == Some(commit) {
             continue;
         }
         sqlx::query(

@@ -262,6 +262,23 @@ mod triggers {
     }
 
     #[tokio::test]
+    async fn a_move_that_two_report_is_one_trigger_of_who_asked_for_it() {
+        let f = fixture().await;
+        let project = &f.key.project;
+        let heads = BTreeMap::from([("refs/heads/main".to_owned(), "a".repeat(40).parse().unwrap())]);
+        let asked = NewTrigger { kind: TriggerKind::Person, ..push("a") };
+        let found = NewTrigger { kind: TriggerKind::Found, by: "git".into(), ..push("a") };
+        for (first, second) in [(&found, &asked), (&asked, &found)] {
+            for report in [first, second] {
+                f.store.record_found_triggers(project, std::slice::from_ref(report), &heads).await.unwrap();
+            }
+            let listed = f.store.triggers(project, None, 10).await.unwrap();
+            let seen: Vec<_> = listed.iter().map(|t| (t.kind, t.by.as_str())).collect();
+            assert_eq!(seen, [(TriggerKind::Person, "mina")]);
+        }
+    }
+
+    #[tokio::test]
     async fn the_life_of_a_trigger() {
         let f = fixture().await;
         let project = &f.key.project;

@@ -462,10 +462,8 @@ class Log {
       if (!link) return;
       event.preventDefault();
       event.stopPropagation();
-      history.replaceState(history.state, "", link.href);
       this.mark(Number(link.textContent));
     });
-    all(".only-script", this.view).forEach((part) => part.classList.remove("hidden"));
   }
 
   /** Lines in view at once. */
@@ -566,9 +564,12 @@ class Log {
     this.box.scrollTop = this.total * ROW <= TALLEST ? above * ROW : (above / Math.max(1, this.total - this.whole)) * way;
   }
 
-  mark(line) {
+  /** Marks a line; its address is the page's from now on. */
+  async mark(line) {
     this.marked = line;
-    this.render();
+    await this.render();
+    const link = this.window.querySelector(".marked > a");
+    if (link) history.replaceState(history.state, "", link.href);
   }
 
   go(line) {

@@ -10,6 +10,9 @@ use naru_model::authorise::{Denied, Permission};
 use naru_model::{NameError, OrganisationName, Problem, ProjectName};
 use naru_store::StoreError;
 
+/// The code of [`Failure::unconfirmed`].
+pub(crate) const UNCONFIRMED: &str = "identity.confirm";
+
 /// A response that is an error.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -61,7 +64,7 @@ impl Failure {
 
     /// 403: the password was given too long ago for an act that cannot be undone or that gives rights.
     pub(crate) fn unconfirmed() -> Self {
-        let problem = Problem::new("identity.confirm", "give your password once more first")
+        let problem = Problem::new(UNCONFIRMED, "give your password once more first")
             .cause(
                 "this cannot be undone or gives rights, and the password was given more than 10 minutes ago",
             )

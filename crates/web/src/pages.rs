@@ -11,28 +11,36 @@ mod answer;
 mod assets;
 mod chart;
 mod configuration;
+mod confirm;
 mod crossing;
 mod edge;
 mod environment;
 mod graph;
 mod home;
 mod html;
+mod join;
 mod language;
 mod log;
 mod login;
 mod metrics;
 mod new_project;
+mod organisation;
+mod organisations;
+mod people;
 mod preference;
 mod problem;
 mod project;
 mod projects;
 mod provider;
+mod refusal;
 mod releases;
 mod revision;
 mod revisions;
+mod role;
 mod rollback;
 mod run;
 mod runs;
+mod security;
 mod settings;
 mod setup;
 mod shared;
@@ -47,6 +55,7 @@ pub(crate) use answer::{not_so, nowhere};
 
 use axum::Router;
 use axum::handler::Handler;
+use axum::http::{HeaderMap, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
 use naru_model::authorise::Permission;
@@ -106,6 +115,8 @@ fn table() -> Vec<Row> {
         post(Instance(OwnTokens), "/login/{provider}", provider::begin_to_tie),
         get(Open, "/login/{provider}/callback", provider::back),
         post(Instance(OwnTokens), "/logout", login::log_out).audited("account.logout"),
+        get(Instance(OwnTokens), "/confirm", confirm::form),
+        post(Instance(OwnTokens), "/confirm", confirm::confirm).audited("account.confirm"),
         get(Open, "/setup", setup::form),
         post(Open, "/setup", setup::set_up),
         post(Open, "/preferences", preference::choose),
@@ -153,11 +164,11 @@ fn table() -> Vec<Row> {
         get(Environment(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::confirm),
         post(Environment(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::roll_back).audited("environment.rollback"),
     ];
-    rows.into_iter().chain(setting_table()).collect()
+    rows.into_iter().chain(setting_rows()).chain(people_rows()).collect()
 }
 
 #[rustfmt::skip] // one row, one line
-fn setting_table() -> Vec<Row> {
+fn setting_rows() -> Vec<Row> {
     use Access::{Environment, Project};
     use Permission::{Configure, Read, ReadSecrets};
     vec![
@@ -179,6 +190,42 @@ fn setting_table() -> Vec<Row> {
     ]
 }
 
+#[rustfmt::skip] // one row, one line
+fn people_rows() -> Vec<Row> {
+    use Access::{Environment, Instance, Open, Organisation, Project};
+    use Permission::{Administer, AdministerInstance, ManageMembers, OwnTokens, Read};
+    vec![
+        post(Instance(OwnTokens), "/account/profile", account::change_profile).audited("account.profile"),
+        get(Instance(OwnTokens), "/account/security", security::show),
+        post(Instance(OwnTokens), "/account/password", security::change_password).audited("account.password"),
+        post(Instance(OwnTokens), "/account/sessions/end", security::end_session).audited("session.end"),
+        post(Instance(OwnTokens), "/account/sessions/end-others", security::end_other_sessions).audited("session.end"),
+        post(Instance(OwnTokens), "/account/logins/untie", security::untie).audited("external-login.untie"),
+        get(Open, "/join", join::form),
+        post(Open, "/join", join::accept),
+        post(Instance(OwnTokens), "/join/known", join::join),
+        get(Open, "/password", join::password_form),
+        post(Open, "/password", join::set_password),
+        get(Instance(OwnTokens), "/organisations", organisations::show),
+        post(Instance(AdministerInstance), "/organisations", organisations::create).audited("organisation.create").fresh(),
+        get(Organisation(Read), "/organisations/{organisation}", organisation::show),
+        post(Organisation(ManageMembers), "/organisations/{organisation}/title", organisation::rename).audited("organisation.change"),
+        post(Organisation(ManageMembers), "/organisations/{organisation}/delete", organisation::delete).audited("organisation.delete").fresh(),
+        post(Organisation(ManageMembers), "/organisations/{organisation}/members", organisation::set_role).audited("member.set").fresh(),
+        post(Organisation(ManageMembers), "/organisations/{organisation}/members/remove", organisation::remove).audited("member.remove").fresh(),
+        post(Organisation(ManageMembers), "/organisations/{organisation}/members/password", organisation::password_link).audited("account.password-link").fresh(),
+        post(Organisation(Read), "/organisations/{organisation}/leave", organisation::leave).audited("member.leave").fresh(),
+        post(Organisation(ManageMembers), "/organisations/{organisation}/invitations", organisation::invite).audited("invitation.create").fresh(),
+        post(Organisation(ManageMembers), "/organisations/{organisation}/invitations/revoke", organisation::take_back).audited("invitation.revoke"),
+        get(Project(Administer), "/projects/{project}/people", people::show),
+        post(Project(ManageMembers), "/projects/{project}/people", people::set).audited("role.set").fresh(),
+        post(Project(ManageMembers), "/projects/{project}/people/unset", people::unset).audited("role.unset").fresh(),
+        post(Environment(ManageMembers), "/projects/{project}/environments/{environment}/people", people::set_in_environment).audited("role.set").fresh(),
+        post(Environment(ManageMembers), "/projects/{project}/environments/{environment}/people/unset", people::unset_in_environment).audited("role.unset").fresh(),
+        post(Environment(Administer), "/projects/{project}/environments/{environment}/people/protection", people::protect).audited("environment.protect").fresh(),
+    ]
+}
+
 /// All pages behind the authorisation layer.
 pub(crate) fn router(cx: &Cx) -> Router<Cx> {
     let mut router = Router::new();
@@ -189,6 +236,36 @@ pub(crate) fn router(cx: &Cx) -> Router<Cx> {
         router = router.route(path, guarded);
     }
     router
+}
+
+/// The page whose form was sent to `path`: where the browser says it comes from when that is a page here, else the nearest
+/// page above.
+fn page_of_form(headers: &HeaderMap, path: &str) -> String {
+    let pages = routes();
+    let is_page = |path: &str| pages.iter().any(|page| page.method == "GET" && fits(page.path, path));
+    let came_from = came_from(headers).filter(|place| is_page(place.split('?').next().unwrap_or_default()));
+    let above = || path.char_indices().rev().filter(|(_, c)| *c == '/').map(|(at, _)| &path[..at]);
+    came_from
+        .or_else(|| above().find(|path| is_page(path)).map(str::to_owned))
+        .unwrap_or_else(|| "/".to_owned())
+}
+
+/// The place on this server that the request was sent from.
+fn came_from(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let (_, rest) = text(header::REFERER)?.split_once("://")?;
+    let (host, _) = rest.split_once('/')?;
+    let place = &rest[host.len()..];
+    (text(header::HOST) == Some(host) && answer::local(place) == place).then(|| place.to_owned())
+}
+
+/// Whether a path is one of a route.
+fn fits(route: &str, path: &str) -> bool {
+    let mut parts = path.split('/');
+    let fits = route.split('/').all(|wanted| {
+        parts.next().is_some_and(|part| part == wanted || (wanted.starts_with('{') && !part.is_empty()))
+    });
+    fits && parts.next().is_none()
 }
 
 /// A page's route, for tests and documents that list them all.
@@ -230,15 +307,41 @@ mod tests {
                 "GET /login/{provider}/callback",
                 "GET /setup",
                 "POST /setup",
-                "POST /preferences"
+                "POST /preferences",
+                "GET /join",
+                "POST /join",
+                "GET /password",
+                "POST /password"
             ]
         );
     }
 
     #[test]
+    fn a_form_that_was_refused_leads_back_to_its_page() {
+        let from = |referer: &str, path: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "naru.example:7070".parse().unwrap());
+            headers.insert(header::REFERER, referer.parse().unwrap());
+            page_of_form(&headers, path)
+        };
+        let delete = "/projects/shop/settings/delete";
+        assert_eq!(from("http://naru.example:7070/account?after=x", "/account/tokens"), "/account?after=x");
+        for stranger in [
+            "",
+            "http://evil.example/account",
+            "http://naru.example:7070/none",
+            "http://naru.example:7070//evil.example/",
+        ] {
+            assert_eq!(from(stranger, delete), "/projects/shop/settings", "{stranger}");
+        }
+        assert_eq!(from("", "/none/at/all"), "/");
+    }
+
+    #[test]
     fn what_lies_in_a_project_asks_for_the_project_and_every_change_leaves_an_audit_line() {
-        // Identity writes the lines of setup, wrong passwords and tied logins itself; a preference is a cookie.
-        let by_identity = ["/setup", "/login", "/login/{provider}", "/preferences"];
+        // Identity writes the lines of setup, wrong passwords, tied logins and one-time links itself; a preference is a cookie.
+        let by_identity =
+            ["/setup", "/login", "/login/{provider}", "/preferences", "/join", "/join/known", "/password"];
         for row in table() {
             let in_project = row.path.starts_with("/projects/{project}");
             assert_eq!(

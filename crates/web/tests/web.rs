@@ -16,16 +16,24 @@ mod metric;
 mod page;
 #[path = "web/page_admin.rs"]
 mod page_admin;
+#[path = "web/page_confirm.rs"]
+mod page_confirm;
 #[path = "web/page_environment.rs"]
 mod page_environment;
 #[path = "web/page_frame.rs"]
 mod page_frame;
 #[path = "web/page_metrics.rs"]
 mod page_metrics;
+#[path = "web/page_organisation.rs"]
+mod page_organisation;
+#[path = "web/page_people.rs"]
+mod page_people;
 #[path = "web/page_project.rs"]
 mod page_project;
 #[path = "web/page_run.rs"]
 mod page_run;
+#[path = "web/page_security.rs"]
+mod page_security;
 #[path = "web/people.rs"]
 mod people;
 #[path = "web/project.rs"]

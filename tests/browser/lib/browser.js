@@ -2,6 +2,7 @@
 // that a page must not do; `assertQuiet` says it.
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
@@ -24,6 +25,9 @@ const ARGUMENTS = [
 ];
 
 let chromiumProcess;
+
+/** Everybody who is here. */
+const present = new Set();
 
 /** Starts the browser; once. */
 export async function startBrowser() {
@@ -82,6 +86,7 @@ export class Visitor {
     if (cookies) await visitor.#context.addCookies(cookies);
     visitor.page = await visitor.#context.newPage();
     visitor.#listen(visitor.page);
+    present.add(visitor);
     return visitor;
   }
 
@@ -136,6 +141,15 @@ export class Visitor {
     await this.page.waitForURL((url) => url.pathname !== '/login');
   }
 
+  /** Opens an address of the edge in a window of its own, as somebody does who follows a link; returns what it says. */
+  async readElsewhere(url) {
+    const other = await this.#context.newPage();
+    const response = await other.goto(url);
+    const text = await response.text();
+    await other.close();
+    return text;
+  }
+
   cookies() {
     return this.#context.cookies();
   }
@@ -157,8 +171,22 @@ export class Visitor {
   }
 
   async leave() {
+    present.delete(this);
     await this.#context.close();
   }
+}
+
+/** A picture of what everybody looks at, named after `what`; returns what was looked at, a line each. */
+export async function evidence(what) {
+  const folder = process.env.NARU_LEFT;
+  const name = what.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+  const lines = [];
+  for (const [number, visitor] of [...present].entries()) {
+    const file = folder && join(folder, `${name}-${number + 1}.png`);
+    const taken = file && await visitor.page.screenshot({ path: file, timeout: 10_000 }).then(() => true, () => false);
+    lines.push(`"${what}" failed at ${visitor.page.url()} (${visitor.language})${taken ? `, picture: ${file}` : ''}`);
+  }
+  return lines;
 }
 
 let member;

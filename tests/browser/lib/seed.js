@@ -48,7 +48,7 @@ let places;
 
 /** The same, made once for all flows. */
 export async function seeded() {
-  places ??= await seed();
+  places ??= seed();
   return places;
 }
 

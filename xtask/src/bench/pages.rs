@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::browser::Stand;
 use crate::command;
+use crate::tools::{self, For};
 
 /// Options of `cargo xtask bench pages`.
 #[derive(clap::Args)]
@@ -25,6 +26,7 @@ pub(crate) struct Options {
 
 /// Measures; returns the line of JSON.
 pub(super) fn run(root: &Path, binary: &Path, options: &Options) -> Result<Value> {
+    tools::ensure(root, For::Test, false)?;
     let stand = Stand::start(root, binary, "bench-pages", &[])?;
     let mut node = stand.node(&["bench.js"])?;
     node.env("NARU_MANY", options.projects.to_string())

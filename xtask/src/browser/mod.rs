@@ -4,6 +4,7 @@
 //! demand is theirs.
 
 mod screenshots;
+mod suite;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,11 +12,12 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 pub(crate) use screenshots::{Options as ScreenshotOptions, run as screenshots};
+pub(crate) use suite::{Options, run, tests};
 
 use crate::demo::engine::Engine;
 use crate::demo::folders::Folders;
 use crate::demo::images::{self, Base};
-use crate::demo::naru::Naru;
+use crate::demo::naru::{LOG, Naru};
 use crate::node;
 use crate::tools;
 
@@ -57,6 +59,11 @@ impl Stand {
             .env("NARU_SOURCES", root)
             .env("NARU_CHROMIUM", &self.chromium);
         Ok(node)
+    }
+
+    /// What the server says of itself.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folders.file(LOG)
     }
 
     /// Stops everything and removes the data folder: there is nothing left to look into.

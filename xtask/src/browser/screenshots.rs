@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Leave out the message board, which is compiled for some minutes.
     #[arg(long)]
     quick: bool,
+    /// Show this binary instead of building one.
+    #[arg(long)]
+    binary: Option<PathBuf>,
 }
 
 /// Starts Naru, delivers the apps, and writes the pictures.
@@ -32,7 +35,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     interrupt::watch()?;
     let out = std::path::absolute(&options.out)?;
     std::fs::create_dir_all(&out)?;
-    let binary = naru::build(root, false)?;
+    let binary = naru::given_or_built(root, options.binary.as_deref())?;
     let more: &[Base] = if options.quick { &[] } else { &[Base::Rust] };
     let stand = Stand::start(root, &binary, "screenshots", more)?;
     let mut node = stand.node(&["screenshots.js"])?;

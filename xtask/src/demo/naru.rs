@@ -22,6 +22,9 @@ const START: Duration = Duration::from_mins(1);
 /// How long requests under way may take when stopping.
 const STOP: Duration = Duration::from_secs(25);
 
+/// Its log, among the folder's files.
+pub(crate) const LOG: &str = "naru.log";
+
 /// A running `naru serve`. Dropping it stops it, its services, its edge and its engine.
 pub(crate) struct Naru {
     child: Child,
@@ -50,6 +53,11 @@ pub(crate) fn build(root: &Path, as_tests: bool) -> Result<PathBuf> {
     Ok(Path::new(target).join("debug/naru"))
 }
 
+/// The binary that was named, else one that is built now.
+pub(crate) fn given_or_built(root: &Path, given: Option<&Path>) -> Result<PathBuf> {
+    given.map_or_else(|| build(root, false), |binary| Ok(std::path::absolute(binary)?))
+}
+
 impl Naru {
     /// Starts it and waits until it answers. `free_ports` keeps out of the way of a demo that stays up.
     pub(crate) fn start(folders: &Folders, binary: &Path, free_ports: bool) -> Result<Self> {
@@ -69,7 +77,7 @@ impl Naru {
     ) -> Result<Self> {
         let (listen, edge) =
             if free_ports { (free_port()?, free_port()?) } else { (local(7070), local(8080)) };
-        let log = folders.file("naru.log");
+        let log = folders.file(LOG);
         // It prints the setup link, so nobody else may read it.
         let output = File::options().create(true).write(true).truncate(true).mode(0o600).open(&log)?;
         let child = command::program(&binary.to_string_lossy(), &folders.file("."))

@@ -25,13 +25,13 @@ use report::{Outcome, Stage};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run only these stages: fmt, tidy, deny, advisories, clippy, test, sim, apps, demo, drop.
+    /// Run only these stages: fmt, tidy, deny, advisories, clippy, test, sim, apps, demo, browser, drop.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
 
 const STAGES: &[&str] =
-    &["fmt", "tidy", "deny", "advisories", "clippy", "test", "sim", "apps", "demo", "drop"];
+    &["fmt", "tidy", "deny", "advisories", "clippy", "test", "sim", "apps", "demo", "browser", "drop"];
 
 /// Runs the stages. Anything missing on the machine is a failure before the first of them.
 pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
@@ -164,18 +164,7 @@ fn demonstration(root: &Path) -> (Outcome, Count) {
 
 /// The pages in a real Chromium, from the first start on; see `tests/browser`.
 fn browser_tests(root: &Path) -> (Outcome, Count) {
-    let started = demo::naru::build(root, true)
-        .and_then(|binary| browser::Stand::start(root, &binary, "browser", &[]))
-        .and_then(|stand| stand.node(&["--test-reporter=spec", "all.test.js"]).map(|node| (stand, node)));
-    let (stand, mut node) = match started {
-        Ok(started) => started,
-        Err(error) => return (Outcome::of(Err(error)), Count::default()),
-    };
-    let (outcome, count) = counted(&mut node);
-    if outcome == Outcome::Passed {
-        return (Outcome::of(stand.clear()), count);
-    }
-    (outcome, count)
+    summed(|line| browser::tests(root, &demo::naru::build(root, true)?, &[], line))
 }
 
 /// The short edition of `bench drop`: no request may fail while releases come and go.
@@ -202,11 +191,16 @@ fn application_cargo(root: &Path, app: &str) -> Command {
 
 /// Runs a test runner and adds up what it says.
 fn counted(command: &mut Command) -> (Outcome, Count) {
+    summed(|line| command::watch(command, line))
+}
+
+/// Adds up what `run` hands over, line by line, until it says whether everything passed.
+fn summed(run: impl FnOnce(&mut (dyn FnMut(&str) + Send)) -> Result<bool>) -> (Outcome, Count) {
     let mut count = Count::default();
-    match command::watch(command, |line| count = count + count::read(line)) {
+    match run(&mut |line| count = count + count::read(line)) {
         Ok(true) if count.passed == 0 => (Outcome::Failed("it ran no tests at all".to_owned()), count),
         Ok(true) => (Outcome::Passed, count),
         Ok(false) => (Outcome::Failed(format!("{} failed", count.failed)), count),
-        Err(error) => (Outcome::Failed(format!("{error:#}")), count),
+        Err(error) => (Outcome::of(Err(error)), count),
     }
 }

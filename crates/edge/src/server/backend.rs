@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::SendRequest;
@@ -14,7 +14,7 @@ use naru_model::rollout::ReplicaKey;
 use naru_model::route;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::body::RequestBody;
 use super::health::Health;
@@ -39,8 +39,19 @@ pub(super) struct Backend {
     left_at: Mutex<Option<Instant>>,
     /// Its WebSockets and streams of events are to go away.
     leaving: watch::Sender<bool>,
+    /// Places for connections that are new and have not answered yet: a crowd that comes at once would overflow the
+    /// queue in which the kernel keeps what the replica has not accepted, and what falls out of it asks again only after
+    /// a second.
+    unanswered: Semaphore,
     /// One pool per worker: a connection stays on the thread that drives it, and its lock is never contended.
-    pools: Box<[Mutex<Vec<Idle>>]>,
+    pools: Box<[Pool]>,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Mutex<Vec<Idle>>,
+    /// Wakes the one that has waited longest for a connection.
+    put_back: Notify,
 }
 
 struct Idle {
@@ -48,8 +59,24 @@ struct Idle {
     since: Instant,
 }
 
+/// How many connections a replica may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pools {
+    /// One pool for each of them.
+    pub(super) workers: usize,
+    /// Those that have not been answered yet.
+    pub(super) unanswered: usize,
+}
+
+/// A connection to send one request on.
+pub(super) struct Connected<'a> {
+    pub(super) sender: Sender,
+    /// It was opened for this request; to be given back when the replica has answered, or has taken its time.
+    pub(super) fresh: Option<SemaphorePermit<'a>>,
+}
+
 impl Backend {
-    pub(super) fn new(named: &route::Backend, workers: usize) -> Self {
+    pub(super) fn new(named: &route::Backend, pools: Pools) -> Self {
         Self {
             name: named.replica.to_string().into(),
             replica: named.replica.clone(),
@@ -60,7 +87,8 @@ impl Backend {
             named_in: AtomicU64::new(0),
             left_at: Mutex::default(),
             leaving: watch::Sender::new(false),
-            pools: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            unanswered: Semaphore::new(pools.unanswered),
+            pools: (0..pools.workers.max(1)).map(|_| Pool::default()).collect(),
         }
     }
 
@@ -96,13 +124,38 @@ impl Backend {
 
     /// An idle connection of this worker, the warmest first.
     pub(super) fn reuse(&self, worker: usize, limits: &Limits) -> Option<Sender> {
-        let mut pool = self.pool(worker).lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(idle) = pool.pop() {
-            if !idle.sender.is_closed() && idle.since.elapsed() < limits.replica_idle {
-                return Some(idle.sender);
+        let mut idle = self.pool(worker).lock();
+        while let Some(Idle { sender, since }) = idle.pop() {
+            if !sender.is_closed() && since.elapsed() < limits.replica_idle {
+                return Some(sender);
             }
         }
         None
+    }
+
+    /// An idle connection as soon as one is put back, or a new one as soon as few enough of those are unanswered,
+    /// whichever comes first. However long that takes: a replica that is that busy is not helped by more.
+    pub(super) async fn next(&self, worker: usize, limits: &Limits) -> std::io::Result<Connected<'_>> {
+        loop {
+            tokio::select! {
+                biased;
+                place = self.unanswered.acquire() => {
+                    let fresh = Some(place.map_err(std::io::Error::other)?);
+                    return Ok(Connected { sender: self.connect(limits).await?, fresh });
+                }
+                () = self.pool(worker).put_back.notified() => {
+                    if let Some(sender) = self.reuse(worker, limits) {
+                        return Ok(Connected { sender, fresh: None });
+                    }
+                }
+            }
+        }
+    }
+
+    /// A new connection as soon as few enough are unanswered.
+    pub(super) async fn anew(&self, limits: &Limits) -> std::io::Result<Connected<'_>> {
+        let fresh = Some(self.unanswered.acquire().await.map_err(std::io::Error::other)?);
+        Ok(Connected { sender: self.connect(limits).await?, fresh })
     }
 
     /// Gives a connection back after its answer was read to the end.
@@ -110,26 +163,28 @@ impl Backend {
         if sender.is_closed() {
             return;
         }
-        let mut pool = self.pool(worker).lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < limits.idle_per_replica {
-            pool.push(Idle { sender, since: Instant::now() });
+        let pool = self.pool(worker);
+        let mut idle = pool.lock();
+        if idle.len() < limits.idle_per_replica {
+            idle.push(Idle { sender, since: Instant::now() });
+            drop(idle);
+            pool.put_back.notify_one();
         }
     }
 
     /// Closes what has been idle for too long.
     pub(super) fn sweep(&self, limits: &Limits) {
         for pool in &self.pools {
-            let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
-            pool.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < limits.replica_idle);
+            pool.lock().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < limits.replica_idle);
         }
     }
 
-    fn pool(&self, worker: usize) -> &Mutex<Vec<Idle>> {
+    fn pool(&self, worker: usize) -> &Pool {
         &self.pools[worker % self.pools.len()]
     }
 
     /// Opens a connection and starts the task that drives it.
-    pub(super) async fn connect(&self, limits: &Limits) -> std::io::Result<Sender> {
+    async fn connect(&self, limits: &Limits) -> std::io::Result<Sender> {
         let stream = self.reach(limits).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
@@ -162,6 +217,12 @@ impl Backend {
         } else {
             self.health.unreachable(&limits);
         }
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

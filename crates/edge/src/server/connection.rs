@@ -118,7 +118,6 @@ impl Arrival {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.client_idle)
-            .max_headers(limits.header_fields)
             .max_header_size(limits.head_bytes)
             .max_buf_size(limits.head_bytes.max(64 * 1024))
             .serve_connection(TokioIo::new(wire), service)

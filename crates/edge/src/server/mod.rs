@@ -38,7 +38,7 @@ mod workers;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -110,6 +110,8 @@ pub struct Edge {
     connections: AtomicUsize,
     /// No new connections; those that are open end after the request under way.
     draining: CancellationToken,
+    /// The same, for every request to look at: the token takes a lock.
+    is_draining: AtomicBool,
     /// What is still open ends now.
     ended: CancellationToken,
     tasks: TaskTracker,
@@ -145,6 +147,7 @@ impl Edge {
             farewells: AtomicU32::new(0),
             connections: AtomicUsize::new(0),
             draining: CancellationToken::new(),
+            is_draining: AtomicBool::new(false),
             ended: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
@@ -252,13 +255,14 @@ impl Edge {
 
     /// Stops accepting at once, without waiting for anything.
     pub fn stop_accepting(&self) {
+        self.is_draining.store(true, Ordering::Release);
         self.draining.cancel();
     }
 
     /// Stops accepting, lets what is under way end, and ends what is still open after `patience`. True when nothing
     /// had to be broken off.
     pub async fn drain(&self, patience: Duration) -> bool {
-        self.draining.cancel();
+        self.stop_accepting();
         self.tasks.close();
         let in_time = tokio::time::timeout(patience, self.tasks.wait()).await.is_ok();
         self.ended.cancel();

@@ -11,11 +11,12 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::sync::oneshot;
+use hyper::client::conn::TrySendError;
+use tokio::sync::{SemaphorePermit, oneshot};
 
 use super::Edge;
 use super::admit::Asked;
-use super::backend::{Backend, Sender};
+use super::backend::{Backend, Connected, Sender};
 use super::body::{Lease, ReplyBody, RequestBody, StreamedBody, Upload};
 use super::events::EventStream;
 use super::head::{self, Origin, X_REQUEST_ID};
@@ -55,7 +56,7 @@ pub(super) async fn answer(
         Err(failure) => failed(&client, failure, &manner, record, is_head),
     };
     threshold::remember(&client, host.as_ref(), &mut response);
-    let is_last = client.edge.is_crowded() || client.edge.draining.is_cancelled();
+    let is_last = client.edge.is_crowded() || client.edge.is_draining.load(Ordering::Acquire);
     if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -256,21 +257,20 @@ impl Attempt<'_> {
     async fn once(&mut self, mut request: Request<RequestBody>, ticket: &Ticket) -> Try {
         let limits = Arc::clone(&self.client.edge.limits);
         let backend = Arc::clone(ticket.in_flight.backend());
-        let mut kept = backend.reuse(self.client.worker, &limits);
+        let mut anew = false;
         // A kept connection may have been closed a moment ago: that says nothing about the replica, and a new one
         // is made. What was not sent at all may try the other kept ones before.
         loop {
-            let fresh = kept.is_none();
-            let mut sender = match kept.take() {
-                Some(sender) => sender,
-                None => match self.connect(&backend).await {
-                    Ok(sender) => sender,
-                    Err(failure) => return Try::Unsent(request, failure),
-                },
+            let Connected { mut sender, fresh: place } = match self.connection(&backend, anew).await {
+                Ok(connected) => connected,
+                Err(Failure::TooSlow) => return Try::Lost(None, Failure::TooSlow),
+                Err(failure) => return Try::Unsent(request, failure),
             };
+            let fresh = place.is_some();
             let copy = self.copy_of(&request);
             self.watch_for_continue(&mut request);
-            match self.wait(sender.try_send_request(request)).await {
+            let answer = answer_of(&mut sender, request, place, limits.unanswered);
+            match self.wait(answer).await {
                 Err(failure) => {
                     backend.health.failed(&limits);
                     return Try::Lost(None, failure);
@@ -283,13 +283,13 @@ impl Attempt<'_> {
                     return Try::Answered(response, sender);
                 }
                 Ok(Err(mut error)) => match error.take_message() {
-                    Some(unsent) if !fresh => {
-                        request = unsent;
-                        kept = backend.reuse(self.client.worker, &limits);
-                    }
+                    Some(unsent) if !fresh => request = unsent,
                     Some(unsent) => return Try::Unsent(unsent, Failure::Unreachable),
                     None => match (self.judge(error.error()), copy) {
-                        (Failure::BrokeOff, Some(copy)) if !fresh => request = copy,
+                        (Failure::BrokeOff, Some(copy)) if !fresh => {
+                            request = copy;
+                            anew = true;
+                        }
                         (failure, copy) => {
                             if fresh && matches!(failure, Failure::BrokeOff | Failure::Nonsense) {
                                 backend.health.failed(&limits);
@@ -302,9 +302,17 @@ impl Attempt<'_> {
         }
     }
 
-    async fn connect(&self, backend: &Backend) -> Result<Sender, Failure> {
-        let limits = &self.client.edge.limits;
-        backend.connect(limits).await.map_err(|error| {
+    /// One that is idle, or the next that there is; with `anew` only one that nobody used.
+    async fn connection<'b>(&self, backend: &'b Backend, anew: bool) -> Result<Connected<'b>, Failure> {
+        let (limits, worker) = (&self.client.edge.limits, self.client.worker);
+        if !anew && let Some(sender) = backend.reuse(worker, limits) {
+            return Ok(Connected { sender, fresh: None });
+        }
+        let connected =
+            async { if anew { backend.anew(limits).await } else { backend.next(worker, limits).await } };
+        // The replica is not to blame for those who wait: others are being served.
+        let connected = tokio::time::timeout(self.patience, connected).await.map_err(|_| Failure::TooSlow)?;
+        connected.map_err(|error| {
             backend.health.unreachable(limits);
             tracing::debug!(replica = %backend.name, %error, "a replica could not be reached");
             Failure::Unreachable
@@ -367,6 +375,23 @@ impl Attempt<'_> {
             _ => Failure::BrokeOff,
         }
     }
+}
+
+/// The answer; `place` is given back with it, or after `unanswered` without it.
+async fn answer_of(
+    sender: &mut Sender,
+    request: Request<RequestBody>,
+    place: Option<SemaphorePermit<'_>>,
+    unanswered: Duration,
+) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    let mut answer = std::pin::pin!(sender.try_send_request(request));
+    if let Some(place) = place {
+        if let Ok(answer) = tokio::time::timeout(unanswered, answer.as_mut()).await {
+            return answer;
+        }
+        drop(place);
+    }
+    answer.await
 }
 
 /// One request that is being sent again; all together are bounded, so that a failing service is not asked ever more.

@@ -291,6 +291,7 @@ impl Tried {
 mod tests {
     use naru_model::rollout::ReplicaKey;
 
+    use super::super::backend::Pools;
     use super::*;
 
     fn entry(path: &str, weights: &[u32]) -> Arc<Entry> {
@@ -308,7 +309,7 @@ mod tests {
     /// Each choice by revision and weight.
     fn shared(path: &str, sticky: Option<Sticky>, weights: &[(u32, u32)]) -> Arc<Entry> {
         let choices = weights.iter().zip(0..).map(|(&(revision, weight), index)| Choice {
-            backend: Arc::new(Backend::new(&replica(index), 1)),
+            backend: Arc::new(Backend::new(&replica(index), Pools { workers: 1, unanswered: 1 })),
             revision: RevisionNumber(revision),
             weight,
             figures: Arc::default(),

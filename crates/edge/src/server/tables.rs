@@ -17,7 +17,7 @@ use naru_model::route::{
 use naru_model::time::is_ahead;
 use naru_model::{EnvironmentKey, Generation, RevisionNumber};
 
-use super::backend::Backend;
+use super::backend::{Backend, Pools};
 use super::figures::{Counts, Figures, LATENCY_BOUNDS_MS, RouteCounts};
 use super::routing::{Choice, Entry, EntryParts, Routing};
 use super::{Edge, FiguresKey};
@@ -88,7 +88,8 @@ impl Edge {
 
     fn put_in_force(&self, tables: &mut Tables) {
         let version = self.version.load(Ordering::SeqCst) + 1;
-        let routing = tables.compile(version, self.workers.count());
+        let pools = Pools { workers: self.workers.count(), unanswered: self.limits.unanswered_per_replica };
+        let routing = tables.compile(version, pools);
         self.routing.store(Arc::new(routing));
         self.version.store(version, Ordering::SeqCst);
         self.changed.send_replace(version);
@@ -158,14 +159,14 @@ impl Tables {
         Ok(())
     }
 
-    fn compile(&mut self, version: u64, workers: usize) -> Routing {
+    fn compile(&mut self, version: u64, pools: Pools) -> Routing {
         let mut routing = Routing { version, hosts: HashMap::new() };
         self.version = version;
         let applied = std::mem::take(&mut self.applied);
         for (environment, table) in &applied {
             let maintenance = table.table.maintenance.clone().map(Arc::new);
             for route in &table.table.routes {
-                let entry = self.entry(environment, route, maintenance.clone(), workers);
+                let entry = self.entry(environment, route, maintenance.clone(), pools);
                 routing.hosts.entry(route.host.as_str().into()).or_default().push(Arc::new(entry));
             }
         }
@@ -182,13 +183,13 @@ impl Tables {
         environment: &EnvironmentKey,
         route: &Route,
         maintenance: Option<Arc<Maintenance>>,
-        workers: usize,
+        pools: Pools,
     ) -> Entry {
         let choices = route
             .backends
             .iter()
             .map(|backend| Choice {
-                backend: self.backend(environment, backend, workers),
+                backend: self.backend(environment, backend, pools),
                 revision: backend.revision,
                 weight: backend.weight,
                 figures: self.figures(environment, route, Some(backend.revision)),
@@ -212,12 +213,12 @@ impl Tables {
         &mut self,
         environment: &EnvironmentKey,
         named: &naru_model::route::Backend,
-        workers: usize,
+        pools: Pools,
     ) -> Arc<Backend> {
         let backends = self.backends.entry(environment.clone()).or_default();
         let backend = backends
             .entry((named.replica.clone(), named.address, named.health.clone()))
-            .or_insert_with(|| Arc::new(Backend::new(named, workers)));
+            .or_insert_with(|| Arc::new(Backend::new(named, pools)));
         backend.named_in(self.version);
         Arc::clone(backend)
     }

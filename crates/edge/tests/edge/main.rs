@@ -3,6 +3,7 @@
 mod balance;
 mod bounds;
 mod control;
+mod crowd;
 mod failures;
 mod frames;
 mod framing;

@@ -1,4 +1,4 @@
-//! One's own account: who one is here, and the tokens for command line, git and registry.
+//! One's own account: who one is here, what one likes, and the tokens for command line, git and registry.
 
 use std::time::Duration;
 
@@ -7,8 +7,9 @@ use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use naru_identity::TotpState;
-use naru_model::api::{IssuedToken, NewToken, Page, Token, Whoami};
+use naru_model::api::{IssuedToken, NewToken, Page, Profile, Token, Whoami};
 use naru_model::authorise::Permission;
+use naru_model::role::Role;
 use naru_model::{NameError, ProjectName, Timestamp};
 use serde::Deserialize;
 
@@ -18,9 +19,13 @@ use crate::border::InQuery;
 use crate::failure::Result;
 use crate::paging::Paging;
 use crate::routes::account::{made, tokens, who};
+use crate::routes::people::profile_changed;
 
 use super::language::words;
-use super::shell::{Section, Shell};
+use super::preference;
+use super::refusal::{self, Refusal};
+use super::role;
+use super::shell::{SettingsTab, Shell};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -55,6 +60,14 @@ words! {
     no_tokens: "No token yet.", "아직 토큰이 없어요.";
     bad_project: "There is no such project", "그런 프로젝트가 없어요";
     older: "Older tokens", "이전 토큰";
+    profile: "Name, language, zone", "이름, 언어, 시간대";
+    display_name: "Name", "이름";
+    display_name_rule: "What people call you, at most 80 characters (optional)", "사람들이 부르는 이름, 80자 이내 (선택)";
+    language: "Language", "언어";
+    zone: "Time zone", "시간대";
+    zone_rule: "Such as Asia/Seoul; the browser's, if it stays empty", "예: Asia/Seoul. 비워 두면 브라우저의 시간대를 써요";
+    of_browser: "the browser's", "브라우저 설정";
+    save: "Save", "저장";
 }
 
 #[derive(Template)]
@@ -70,9 +83,20 @@ struct AccountPage {
     fresh: Option<IssuedToken>,
     typed: Typed,
     wrong: Option<String>,
+    /// Why the profile was refused.
+    refusal: Option<Refusal>,
 }
 
 impl AccountPage {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass fields by reference")]
+    fn role(&self, role: &Role) -> &'static str {
+        role::word(self.shell.language, *role)
+    }
+
+    fn speaks(&self, tag: &str) -> bool {
+        self.who.language.as_deref().unwrap_or_default() == tag
+    }
+
     fn is_expired(&self, token: &Token) -> bool {
         token.expires_at.is_some_and(|end| end <= self.now)
     }
@@ -102,7 +126,7 @@ pub(crate) async fn show(
 async fn page(cx: &Cx, shell: Shell, asking: &Asking, paging: &Paging) -> Result<AccountPage> {
     Ok(AccountPage {
         w: Words(shell.language),
-        shell: shell.at(Section::Account),
+        shell: shell.in_settings(cx, SettingsTab::Account).await,
         who: who(cx, asking).await?,
         totp: cx.identity.totp(&asking.known.principal.login).await?,
         tokens: tokens(cx, &asking.known.principal.login, paging).await?,
@@ -110,7 +134,47 @@ async fn page(cx: &Cx, shell: Shell, asking: &Asking, paging: &Paging) -> Result
         fresh: None,
         typed: Typed::default(),
         wrong: None,
+        refusal: None,
     })
+}
+
+/// What the account says of itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TypedProfile {
+    display_name: String,
+    language: String,
+    zone: String,
+}
+
+/// Keeps what the account says of itself, and lets this browser follow it at once.
+pub(crate) async fn change_profile(
+    State(cx): State<Cx>,
+    shell: Shell,
+    asking: Asking,
+    Form(typed): Form<TypedProfile>,
+) -> Result<Response> {
+    let profile = Profile {
+        display_name: Some(typed.display_name.clone()),
+        language: Some(typed.language.clone()),
+        zone: Some(typed.zone.trim().to_owned()),
+    };
+    match profile_changed(&cx, &asking, &profile).await {
+        Ok(who) => {
+            let mut response = Redirect::to("/account").into_response();
+            preference::follow(&mut response, who.language.as_deref(), who.zone.as_deref());
+            Ok(response)
+        }
+        Err(failure) => {
+            let refusal = refusal::of(shell.language, failure)?;
+            let mut page = page(&cx, shell, &asking, &Paging::default()).await?;
+            page.who.display_name = typed.display_name;
+            page.who.zone = Some(typed.zone);
+            let (status, code) = (refusal.status, refusal.code.clone());
+            page.refusal = Some(refusal);
+            Ok(page.shell.refused(status, &code, &page))
+        }
+    }
 }
 
 /// Makes a token and shows its text, this once.

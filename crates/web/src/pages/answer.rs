@@ -11,8 +11,9 @@ use naru_model::authorise::{Authorise as _, Permission, Resource};
 
 use crate::Cx;
 use crate::access::credentials;
-use crate::failure::{Failure, Shown};
+use crate::failure::{Failure, Shown, UNCONFIRMED};
 
+use super::confirm;
 use super::html::{Html, encode};
 use super::language::words;
 use super::problem;
@@ -29,7 +30,8 @@ words! {
     back: "Back to home", "홈으로";
 }
 
-/// The layer around every page route.
+/// The layer around every page route: who is not logged in is led to the login, and who has to confirm an act to the page
+/// for that. A form is not sent again from there; the person does.
 pub(crate) async fn finish(State(cx): State<Cx>, request: Request, next: Next) -> Response {
     let asked = Asked::of(&request);
     let response = next.run(request).await;
@@ -87,6 +89,8 @@ async fn dressed(cx: &Cx, asked: &Asked, mut response: Response) -> Response {
     if let Some(Shown(problem)) = response.extensions().get::<Shown>().cloned() {
         let shown = if response.status() == StatusCode::UNAUTHORIZED {
             to_login(method, uri)
+        } else if problem.code == UNCONFIRMED {
+            Redirect::to(&confirm::address(&super::page_of_form(headers, uri.path()))).into_response()
         } else {
             error_page(cx, headers, uri, response.status(), &problem).await
         };

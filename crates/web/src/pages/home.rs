@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use naru_model::authorise::{Permission, Resource};
-use naru_model::{OrganisationName, ProjectName, Timestamp};
+use naru_model::{ProjectName, Timestamp};
 use naru_store::listing::{ProjectLine, ProjectQuery, ProjectSort};
 
 use crate::Cx;
@@ -15,7 +15,7 @@ use crate::routes::FIRST;
 use super::crossing::{CrossingView, crossing};
 use super::html::Html;
 use super::language::words;
-use super::projects::condition;
+use super::projects::{condition, organisations};
 use super::shell::{Section, Shell, environment_path};
 use super::sign::{Signed as _, Tone};
 
@@ -114,9 +114,7 @@ pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, Caller(caller): Cal
         drawn,
         others,
         base_url: &cx.address.base_url,
-        may_create: shell
-            .may(&cx, Permission::CreateProject, &Resource::Organisation(OrganisationName::main()))
-            .await,
+        may_create: organisations(&cx, &shell, &caller.login).await?.1,
     };
     Ok(shell.page(&page))
 }

@@ -108,10 +108,11 @@ fn markup(shell: &Shell, step: &str, page: &LinePage) -> Html {
         let clock = shell.reader.clock(entry.record.at);
         let text = ansi::markup(&entry.record.text);
         let class = if entry.record.source == "naru" { " d" } else { "" };
+        // Numbers are no stops of the tabulator: who searches or jumps gets the line's address, too.
         // Writing to a String does not fail.
         let _ = write!(
             out,
-            r#"<div class="line{class}" id="{name}-L{number}"><a href="?step={address}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time><span>{text}</span></div>"#
+            r#"<div class="line{class}" id="{name}-L{number}"><a tabindex="-1" href="?step={address}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time><span>{text}</span></div>"#
         );
     }
     Html(out)

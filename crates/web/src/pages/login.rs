@@ -16,6 +16,7 @@ use crate::failure::{Failure, Result};
 use super::answer::local;
 use super::html::encode;
 use super::language::words;
+use super::preference;
 use super::shell::Shell;
 
 words! {
@@ -90,6 +91,7 @@ pub(crate) async fn log_in(
     let session = cx.identity.start_session(&principal, &origin).await?;
     let mut response = Redirect::to(local(&filled.next)).into_response();
     set_session(&cx, &mut response, &session.plain);
+    preference::follow_account(&cx, &mut response, &principal.login).await;
     Ok(response)
 }
 

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use naru_model::OrganisationName;
 use naru_model::api::Condition;
 use naru_model::authorise::{Permission, Resource};
 use naru_store::listing::{ProjectLine, ProjectQuery, ProjectSort, Severity};
@@ -25,6 +24,8 @@ words! {
     new: "New project", "새 프로젝트";
     find: "Part of a name", "이름 일부";
     state: "State", "상태";
+    organisation: "Organisation", "조직";
+    any_organisation: "Any organisation", "모든 조직";
     any_state: "Any state", "모든 상태";
     needs_somebody: "Needs somebody", "손볼 곳 있음";
     moving: "Moving", "진행 중";
@@ -51,6 +52,8 @@ words! {
 pub(crate) struct Asked {
     q: String,
     state: String,
+    /// Only projects of this organisation.
+    organisation: String,
     sort: String,
     /// Counts from 1.
     page: Option<u32>,
@@ -77,8 +80,9 @@ impl Asked {
 
     /// The same list in another order or at another page.
     fn address(&self, sort: &str, page: u32) -> String {
-        let Self { q, state, .. } = self;
-        format!("/projects?q={}&state={}&sort={}&page={page}", encode(q), encode(state), encode(sort))
+        let Self { q, state, organisation, .. } = self;
+        let (q, state, organisation, sort) = (encode(q), encode(state), encode(organisation), encode(sort));
+        format!("/projects?q={q}&state={state}&organisation={organisation}&sort={sort}&page={page}")
     }
 }
 
@@ -104,6 +108,8 @@ struct ProjectsPage<'a> {
     projects: Vec<ProjectLine>,
     all: u32,
     page: u32,
+    /// Those that the person belongs to.
+    organisations: Vec<String>,
     base_url: &'a str,
     may_create: bool,
 }
@@ -137,6 +143,7 @@ pub(crate) async fn show(
     let page = asked.page.unwrap_or(1).clamp(1, 1_000_000);
     let query = ProjectQuery {
         account: &caller.login,
+        organisation: &asked.organisation,
         search: &asked.q,
         severity: asked.severity(),
         sort: asked.sort(),
@@ -144,6 +151,7 @@ pub(crate) async fn show(
         limit: ON_A_PAGE,
     };
     let (projects, all) = cx.store.list_projects(&query).await?;
+    let (organisations, may_create) = organisations(&cx, &shell, &caller.login).await?;
     let page = ProjectsPage {
         shell: &shell,
         w: Words(shell.language),
@@ -151,10 +159,21 @@ pub(crate) async fn show(
         projects,
         all,
         page,
+        organisations,
         base_url: &cx.address.base_url,
-        may_create: shell
-            .may(&cx, Permission::CreateProject, &Resource::Organisation(OrganisationName::main()))
-            .await,
+        may_create,
     };
     Ok(shell.page(&page))
+}
+
+/// The organisations of somebody, and whether they may create projects in one of them.
+pub(super) async fn organisations(cx: &Cx, shell: &Shell, login: &str) -> Result<(Vec<String>, bool)> {
+    let mut may_create = false;
+    let mut names = Vec::new();
+    for (organisation, _) in cx.store.organisations_of(login).await? {
+        names.push(organisation.name.to_string());
+        let resource = Resource::Organisation(organisation.name);
+        may_create = may_create || shell.may(cx, Permission::CreateProject, &resource).await;
+    }
+    Ok((names, may_create))
 }

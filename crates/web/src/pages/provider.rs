@@ -21,6 +21,7 @@ use crate::routes::external_login::OneProvider;
 
 use super::language::words;
 use super::login::set_session;
+use super::preference;
 use super::shell::Shell;
 
 /// What the browser keeps while it is away.
@@ -139,6 +140,7 @@ async fn arrive(
     let session = cx.identity.start_session_proved(&entered.principal, origin, entered.proved_at).await?;
     let mut response = onward(shell, w.back(), &entered.next);
     set_session(cx, &mut response, &session.plain);
+    preference::follow_account(cx, &mut response, &entered.principal.login).await;
     Ok(response)
 }
 

@@ -10,7 +10,7 @@ use naru_model::authorise::{Authorise as _, Credentials, Permission, Resource};
 use naru_model::{EnvironmentName, ProjectName};
 
 use crate::Cx;
-use crate::access::{self, Caller, Chosen};
+use crate::access::{self, Asking, Caller, Chosen};
 use crate::failure::{ProblemCode, Result};
 use crate::routes::environment::condition;
 
@@ -18,7 +18,7 @@ use super::assets;
 use super::html::Html;
 use super::language::{Language, words};
 use super::sign::Signed;
-use super::when::{Reader, ZONE_COOKIE};
+use super::when::{Reader, ZONE_CHOICE_COOKIE, ZONE_COOKIE};
 
 /// The cookie that keeps the chosen theme.
 pub(crate) const THEME_COOKIE: &str = "naru_theme";
@@ -34,6 +34,14 @@ words! {
     edge: "Edge", "에지";
     activity: "Activity", "활동";
     account: "Account", "계정";
+    security: "Password and sessions", "비밀번호와 세션";
+    organisations: "Organisations", "조직";
+    accounts: "Accounts", "계정 관리";
+    instance: "Instance", "인스턴스";
+    people: "People", "사람";
+    logs: "Logs", "로그";
+    confirmed: "It was confirmed that it is you. For ten minutes nothing asks again: do now what you came for.",
+        "본인 확인을 마쳤어요. 10분 동안 다시 묻지 않아요. 하려던 일을 지금 해 주세요.";
     environments: "Environments", "환경";
     search: "Find a project", "프로젝트 찾기";
     you_are_here: "Where you are", "현재 위치";
@@ -70,11 +78,11 @@ pub(crate) enum Section {
     Projects,
     Edge,
     Activity,
-    Account,
+    Settings,
 }
 
 impl Section {
-    const ALL: [Self; 5] = [Self::Home, Self::Projects, Self::Edge, Self::Activity, Self::Account];
+    const ALL: [Self; 5] = [Self::Home, Self::Projects, Self::Edge, Self::Activity, Self::Settings];
 
     /// Its address, its name, and the key that leads there after `g`.
     fn link(self, words: Words) -> (&'static str, &'static str, char) {
@@ -83,8 +91,39 @@ impl Section {
             Self::Projects => ("/projects", words.projects(), 'p'),
             Self::Edge => ("/edge", words.edge(), 'd'),
             Self::Activity => ("/activity", words.activity(), 'a'),
-            Self::Account => ("/account", words.account(), 'i'),
+            Self::Settings => ("/account", words.settings(), 'i'),
         }
+    }
+}
+
+/// The parts of the settings, as they stand in their tabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SettingsTab {
+    Account,
+    Security,
+    Organisations,
+    Accounts,
+    Instance,
+}
+
+impl SettingsTab {
+    const ALL: [Self; 5] =
+        [Self::Account, Self::Security, Self::Organisations, Self::Accounts, Self::Instance];
+
+    /// Its address and its name.
+    fn link(self, words: Words) -> (&'static str, &'static str) {
+        match self {
+            Self::Account => ("/account", words.account()),
+            Self::Security => ("/account/security", words.security()),
+            Self::Organisations => ("/organisations", words.organisations()),
+            Self::Accounts => ("/instance/accounts", words.accounts()),
+            Self::Instance => ("/instance", words.instance()),
+        }
+    }
+
+    /// Whether only instance administrators have it.
+    fn is_for_administrators(self) -> bool {
+        matches!(self, Self::Accounts | Self::Instance)
     }
 }
 
@@ -95,11 +134,13 @@ pub(crate) enum ProjectTab {
     Runs,
     Triggers,
     Releases,
+    People,
     Settings,
 }
 
 impl ProjectTab {
-    const ALL: [Self; 5] = [Self::Overview, Self::Runs, Self::Triggers, Self::Releases, Self::Settings];
+    const ALL: [Self; 6] =
+        [Self::Overview, Self::Runs, Self::Triggers, Self::Releases, Self::People, Self::Settings];
 
     /// What follows the project's address, its name, and the key that leads there after `g`.
     fn link(self, words: Words) -> (&'static str, &'static str, char) {
@@ -108,8 +149,14 @@ impl ProjectTab {
             Self::Runs => ("/runs", words.runs(), 'r'),
             Self::Triggers => ("/triggers", words.triggers(), 't'),
             Self::Releases => ("/releases", words.releases(), 'e'),
+            Self::People => ("/people", words.people(), 'w'),
             Self::Settings => ("/settings", words.settings(), 's'),
         }
+    }
+
+    /// Whether only who may administer the project has it.
+    fn is_for_maintainers(self) -> bool {
+        matches!(self, Self::People | Self::Settings)
     }
 }
 
@@ -119,11 +166,12 @@ pub(crate) enum EnvironmentTab {
     Overview,
     Revisions,
     Configuration,
+    Logs,
     Metrics,
 }
 
 impl EnvironmentTab {
-    const ALL: [Self; 4] = [Self::Overview, Self::Revisions, Self::Configuration, Self::Metrics];
+    const ALL: [Self; 5] = [Self::Overview, Self::Revisions, Self::Configuration, Self::Logs, Self::Metrics];
 
     /// What follows the environment's address, its name, and the key that leads there after `g`.
     fn link(self, words: Words) -> (&'static str, &'static str, char) {
@@ -131,6 +179,7 @@ impl EnvironmentTab {
             Self::Overview => ("", words.overview(), 'o'),
             Self::Revisions => ("/revisions", words.revisions(), 'v'),
             Self::Configuration => ("/configuration", words.configuration(), 'c'),
+            Self::Logs => ("/logs", words.logs(), 'l'),
             Self::Metrics => ("/metrics", words.metrics(), 'm'),
         }
     }
@@ -203,6 +252,8 @@ pub(crate) struct Shell {
     pub(crate) environments: Vec<Link>,
     /// The event stream whose rings the script answers by fetching the page again.
     pub(crate) events: Option<String>,
+    /// Whether the person was just sent back by the confirm page, and it still holds.
+    pub(crate) is_confirmed: bool,
     section: Option<Section>,
     credentials: Credentials,
 }
@@ -212,10 +263,11 @@ impl Shell {
     pub(crate) fn of(cx: &Cx, headers: &HeaderMap, uri: &Uri, login: Option<String>) -> Self {
         let cookie = |name| access::cookie(headers, name);
         let language = Language::of(headers);
+        let zone = cookie(ZONE_CHOICE_COOKIE).or_else(|| cookie(ZONE_COOKIE));
         Self {
             language,
             theme: cookie(THEME_COOKIE).and_then(|name| Theme::named(&name)).unwrap_or(Theme::System),
-            reader: Reader::new(cookie(ZONE_COOKIE).as_deref(), cx.store.now(), language),
+            reader: Reader::new(zone.as_deref(), cx.store.now(), language),
             login,
             here: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             title: String::new(),
@@ -223,6 +275,7 @@ impl Shell {
             tabs: Vec::new(),
             environments: Vec::new(),
             events: None,
+            is_confirmed: false,
             section: None,
             credentials: access::credentials(&cx.address, headers),
         }
@@ -242,6 +295,19 @@ impl Shell {
         self.title(label).crumb(href, label)
     }
 
+    /// A page of the settings, with the tabs of who is asking.
+    pub(crate) async fn in_settings(self, cx: &Cx, tab: SettingsTab) -> Self {
+        let mut shell = self.at(Section::Settings);
+        let words = shell.words();
+        let rules = shell.may(cx, Permission::AdministerInstance, &Resource::Instance).await;
+        for other in SettingsTab::ALL.into_iter().filter(|other| rules || !other.is_for_administrators()) {
+            let (href, label) = other.link(words);
+            shell.tabs.push(Link { is_current: other == tab, ..Link::new(href, label) });
+        }
+        let (href, label) = tab.link(words);
+        shell.crumb(href, label).title(label)
+    }
+
     /// A page of a project: its tabs, its environments in the rail, its events.
     pub(crate) async fn in_project(mut self, cx: &Cx, chosen: &Chosen, tab: ProjectTab) -> Result<Self> {
         let name = &chosen.0.name;
@@ -249,7 +315,8 @@ impl Shell {
         self = self.at(Section::Projects).crumb(&base, name.as_str());
         self.events = Some(format!("/api/v1/projects/{name}/events"));
         let words = self.words();
-        for other in ProjectTab::ALL {
+        let administers = self.may(cx, Permission::Administer, &Resource::Project(name.clone())).await;
+        for other in ProjectTab::ALL.into_iter().filter(|other| administers || !other.is_for_maintainers()) {
             let (path, label, key) = other.link(words);
             self.tabs.push(Link::part((format!("{base}{path}"), label, key), other == tab));
         }
@@ -381,6 +448,10 @@ impl FromRequestParts<Cx> for Shell {
     type Rejection = std::convert::Infallible;
     async fn from_request_parts(parts: &mut Parts, cx: &Cx) -> Result<Self, Self::Rejection> {
         let login = parts.extensions.get::<Caller>().map(|caller| caller.0.login.clone());
-        Ok(Self::of(cx, &parts.headers, &parts.uri, login))
+        let mut shell = Self::of(cx, &parts.headers, &parts.uri, login);
+        let asking = parts.extensions.get::<Asking>();
+        shell.is_confirmed = super::confirm::came_from(parts.uri.query())
+            && asking.is_some_and(|asking| !cx.identity.must_confirm(&asking.known));
+        Ok(shell)
     }
 }

@@ -9,6 +9,9 @@ use super::language::Language;
 /// The cookie in which the script keeps the zone of the browser.
 pub(crate) const ZONE_COOKIE: &str = "naru_zone";
 
+/// The cookie with the zone that the person's account asks for, which counts before the browser's.
+pub(crate) const ZONE_CHOICE_COOKIE: &str = "naru_zone_choice";
+
 /// Where and when somebody reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {

@@ -169,19 +169,30 @@ pub(crate) async fn member_password_link(
     ChosenOrganisation(organisation): ChosenOrganisation,
     InPath(path): InPath<OneLogin>,
 ) -> Result<(StatusCode, Json<IssuedLink>)> {
-    if cx.store.role_in(&path.login, &organisation.name).await?.is_none() {
-        return Err(Failure::missing(format!("member {:.40}", path.login), "naru member list"));
+    let link = member_link(&cx, &asking, &organisation.name, &path.login).await?;
+    Ok((StatusCode::CREATED, Json(link)))
+}
+
+/// Makes a link that sets a new password for a member who is this organisation's alone.
+pub(crate) async fn member_link(
+    cx: &Cx,
+    asking: &Asking,
+    organisation: &OrganisationName,
+    login: &str,
+) -> Result<IssuedLink> {
+    if cx.store.role_in(login, organisation).await?.is_none() {
+        return Err(Failure::missing(format!("member {login:.40}"), "naru member list"));
     }
     let owner = &asking.known.principal;
-    if !cx.identity.is_theirs_alone(&owner.login, &path.login).await? {
+    if !cx.identity.is_theirs_alone(&owner.login, login).await? {
         let problem =
             Problem::new("identity.not-yours-alone", "an instance administrator must make this link")
                 .cause("the account can do things that are not this organisation's")
                 .state("nothing was changed");
         return Err(Failure::new(StatusCode::FORBIDDEN, problem));
     }
-    let issued = cx.identity.password_link(owner, &path.login).await?;
-    Ok((StatusCode::CREATED, Json(link(&cx, "password", &issued))))
+    let issued = cx.identity.password_link(owner, login).await?;
+    Ok(link(cx, "password", &issued))
 }
 
 /// Makes a one-time link that sets a new password for an account.
@@ -193,8 +204,13 @@ pub(crate) async fn password_link(
     asking: Asking,
     InPath(path): InPath<OneLogin>,
 ) -> Result<(StatusCode, Json<IssuedLink>)> {
-    let issued = cx.identity.password_link(&asking.known.principal, &path.login).await?;
-    Ok((StatusCode::CREATED, Json(link(&cx, "password", &issued))))
+    Ok((StatusCode::CREATED, Json(account_link(&cx, &asking, &path.login).await?)))
+}
+
+/// Makes a link that sets a new password for any account.
+pub(crate) async fn account_link(cx: &Cx, asking: &Asking, login: &str) -> Result<IssuedLink> {
+    let issued = cx.identity.password_link(&asking.known.principal, login).await?;
+    Ok(link(cx, "password", &issued))
 }
 
 /// Sets the password that a one-time link is for. Ends every session of the account.

@@ -78,14 +78,23 @@ pub(crate) async fn create(
     asking: Asking,
     Body(new): Body<NewOrganisation>,
 ) -> Result<(StatusCode, Extension<AuditDetail>, Json<Organisation>)> {
+    let (detail, made) = made(&cx, &asking, new).await?;
+    Ok((StatusCode::CREATED, Extension(detail), Json(made)))
+}
+
+/// Makes an organisation with its first owner.
+pub(crate) async fn made(
+    cx: &Cx,
+    asking: &Asking,
+    new: NewOrganisation,
+) -> Result<(AuditDetail, Organisation)> {
     check_title(&new.display_name)?;
     let owner = new.owner.unwrap_or_else(|| asking.known.principal.login.clone());
     if cx.store.account(&owner).await?.is_none() {
         return Err(Failure::missing(format!("account {owner:.40}"), "naru account list"));
     }
     let row = cx.store.create_organisation(&new.name, new.display_name.trim(), &owner).await?;
-    let detail = AuditDetail(format!("{} for {owner}", row.name));
-    Ok((StatusCode::CREATED, Extension(detail), Json(view(row))))
+    Ok((AuditDetail(format!("{} for {owner}", row.name)), view(row)))
 }
 
 /// Changes what people call an organisation.
@@ -97,9 +106,14 @@ pub(crate) async fn change(
     ChosenOrganisation(row): ChosenOrganisation,
     Body(change): Body<OrganisationChange>,
 ) -> Result<StatusCode> {
-    check_title(&change.display_name)?;
-    cx.store.rename_organisation(&row.name, change.display_name.trim()).await?;
+    renamed(&cx, &row.name, &change.display_name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Changes what people call an organisation.
+pub(crate) async fn renamed(cx: &Cx, name: &OrganisationName, title: &str) -> Result<()> {
+    check_title(title)?;
+    Ok(cx.store.rename_organisation(name, title.trim()).await?)
 }
 
 /// Removes an organisation that has no projects.

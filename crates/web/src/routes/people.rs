@@ -59,19 +59,24 @@ pub(crate) async fn change(
     InPath(path): InPath<OneLogin>,
     Body(change): Body<AccountChange>,
 ) -> Result<(Extension<AuditDetail>, Json<Account>)> {
+    let (detail, account) = changed(&cx, &path.login, &change).await?;
+    Ok((Extension(detail), Json(account)))
+}
+
+/// Disables an account or lets it in again; makes it an instance administrator or not.
+pub(crate) async fn changed(cx: &Cx, login: &str, change: &AccountChange) -> Result<(AuditDetail, Account)> {
     let mut said = Vec::new();
     if let Some(administrator) = change.administrator {
-        cx.store.set_administrator(&path.login, administrator).await.map_err(kept)?;
+        cx.store.set_administrator(login, administrator).await.map_err(kept)?;
         said.push(if administrator { "administrator" } else { "not administrator" });
     }
     if let Some(disabled) = change.disabled {
-        cx.store.disable_account(&path.login, disabled).await.map_err(kept)?;
+        cx.store.disable_account(login, disabled).await.map_err(kept)?;
         said.push(if disabled { "disabled" } else { "not disabled" });
     }
-    let row = cx.store.account(&path.login).await?;
-    let row =
-        row.ok_or_else(|| Failure::missing(format!("account {:.40}", path.login), "naru account list"))?;
-    Ok((Extension(AuditDetail(said.join(", "))), Json(view(row))))
+    let row = cx.store.account(login).await?;
+    let row = row.ok_or_else(|| Failure::missing(format!("account {login:.40}"), "naru account list"))?;
+    Ok((AuditDetail(said.join(", ")), view(row)))
 }
 
 /// Changes what the caller's account says of itself.
@@ -174,6 +179,19 @@ pub(crate) async fn sessions(cx: &Cx, asking: &Asking) -> Result<Page<Session>> 
     };
     let rows = cx.store.sessions(&asking.known.principal.login).await?;
     Ok(Page { items: rows.into_iter().map(view).collect(), next: None })
+}
+
+/// Logs every other browser of somebody's account out; says how many.
+pub(crate) async fn end_others(cx: &Cx, asking: &Asking) -> Result<usize> {
+    let mut ended = 0;
+    for session in sessions(cx, asking).await?.items.into_iter().filter(|session| !session.current) {
+        // One that ended by itself meanwhile is what was wanted.
+        match cx.store.end_session_of(&asking.known.principal.login, &session.id).await {
+            Ok(()) | Err(naru_store::StoreError::Missing(_)) => ended += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(ended)
 }
 
 /// `{id}` in a path.

@@ -3,6 +3,10 @@
 use axum::body::Body;
 use axum::http::Request;
 use http::request::Builder;
+use naru_identity::Origin;
+use naru_model::OrganisationName;
+use naru_model::authorise::Principal;
+use naru_model::role::Role;
 use secrecy::ExposeSecret as _;
 
 use crate::world::{Answer, HOST, World};
@@ -23,12 +27,20 @@ impl<'a> Browser<'a> {
 
     /// The administrator of [`World::with_administrator`], logged in.
     pub(crate) async fn minji(world: &'a World) -> Self {
-        let principal = naru_model::authorise::Principal {
-            login: "minji".to_owned(),
-            credential_id: "password".to_owned(),
-        };
-        let session =
-            world.identity.start_session(&principal, &naru_identity::Origin::default()).await.unwrap();
+        Self::of(world, "minji").await
+    }
+
+    /// Somebody in a role of the organisation `main`, logged in.
+    pub(crate) async fn member(world: &'a World, login: &str, role: Role) -> Self {
+        world.store.create_account(login, "").await.unwrap();
+        world.store.join(&OrganisationName::main(), login, role).await.unwrap();
+        Self::of(world, login).await
+    }
+
+    /// Somebody whose account is there, logged in.
+    pub(crate) async fn of(world: &'a World, login: &str) -> Self {
+        let principal = Principal { login: login.to_owned(), credential_id: "password".to_owned() };
+        let session = world.identity.start_session(&principal, &Origin::default()).await.unwrap();
         let cookie = format!("naru_session={}", session.plain.expose_secret());
         Self { cookie, ..Self::nobody(world) }
     }
@@ -81,4 +93,6 @@ pub(crate) fn filled(path: &str) -> String {
         .replace("{name}", "x")
         .replace("{id}", "x")
         .replace("{provider}", "keycloak")
+        .replace("{organisation}", "main")
+        .replace("{service}", "web")
 }

@@ -44,11 +44,13 @@ async fn follow_branches(cx: &Context) -> Result<(), StoreError> {
             continue;
         };
         let Some(release) = cx.store.release(&name, number).await? else { continue };
-        for environment in release.definition.environments_of_branch(&release.branch, &project.default_branch)
-        {
-            let key = EnvironmentKey { project: name.clone(), environment };
-            cx.store.follow_release(&key, &release.branch, release.number).await?;
+        let followers = release.definition.environments_of_branch(&release.branch, &project.default_branch);
+        let key = |environment| EnvironmentKey { project: name.clone(), environment };
+        let followers: Vec<_> = followers.into_iter().map(key).collect();
+        if followers.is_empty() {
+            continue;
         }
+        cx.store.follow_release(&followers, &release.branch, release.number).await?;
     }
     Ok(())
 }
@@ -69,10 +71,7 @@ async fn fulfil(
 ) -> Result<Result<(), String>, StoreError> {
     let done = match &intent.kind {
         IntentKind::Deploy { release } => deploy(cx, lease, key, intent, *release).await,
-        IntentKind::Render => match current_release(cx, key).await? {
-            Some(release) => deploy(cx, lease, key, intent, release).await,
-            None => Ok((None, None)),
-        },
+        IntentKind::Render => apply_settings(cx, lease, key, intent).await,
         IntentKind::Rollback { revision } => roll_back(cx, lease, key, intent, *revision).await,
     };
     match done {
@@ -152,6 +151,21 @@ async fn deploy(
     let change = Change::Render(&files);
     let commit = cx.store.guard(lease, Box::pin(cx.repositories.commit(key, &change, &message))).await??;
     Ok((commit, None))
+}
+
+/// Delivers the environment's release again, with the current configuration and secrets.
+async fn apply_settings(
+    cx: &Context,
+    lease: &Lease,
+    key: &EnvironmentKey,
+    intent: &Intent,
+) -> Result<Committed, RenderError> {
+    // What was delivered a moment ago counts, too, also when nobody could write it down yet.
+    sync::environment(cx, key).await?;
+    match current_release(cx, key).await? {
+        Some(release) => deploy(cx, lease, key, intent, release).await,
+        None => Ok((None, None)),
+    }
 }
 
 /// What the environment should run with this release, the current configuration and the current secrets.

@@ -25,6 +25,7 @@ mod language;
 mod log;
 mod login;
 mod logs;
+mod meaning;
 mod metrics;
 mod new_project;
 mod organisation;
@@ -47,12 +48,16 @@ mod runs;
 mod security;
 mod settings;
 mod setup;
+mod shared;
 mod shell;
 mod sign;
 mod starter;
 mod totp;
 mod triggers;
+mod versions;
 mod when;
+
+pub(crate) use answer::{not_so, nowhere};
 
 use axum::Router;
 use axum::handler::Handler;
@@ -107,7 +112,7 @@ fn post<H: Handler<T, Cx>, T: 'static>(access: Access, path: &'static str, handl
 #[rustfmt::skip] // one row, one line
 fn table() -> Vec<Row> {
     use Access::{Environment, Instance, Open, Project};
-    use Permission::{Administer, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance};
+    use Permission::{Administer, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance};
     let rows = vec![
         get(Open, "/assets/{name}", assets::show),
         get(Open, "/login", login::form),
@@ -170,13 +175,31 @@ fn table() -> Vec<Row> {
         get(Environment(Read), "/projects/{project}/environments/{environment}/compare", revision::compare),
         get(Environment(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::confirm),
         post(Environment(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::roll_back).audited("environment.rollback"),
+    ];
+    rows.into_iter().chain(setting_rows()).chain(people_rows()).collect()
+}
+
+#[rustfmt::skip] // one row, one line
+fn setting_rows() -> Vec<Row> {
+    use Access::{Environment, Project};
+    use Permission::{Configure, Read, ReadSecrets};
+    vec![
         get(Environment(Read), "/projects/{project}/environments/{environment}/configuration", configuration::show),
         post(Environment(Configure), "/projects/{project}/environments/{environment}/configuration", configuration::set).audited("configuration.change"),
         post(Environment(Configure), "/projects/{project}/environments/{environment}/configuration/unset", configuration::unset).audited("configuration.change"),
         post(Environment(Configure), "/projects/{project}/environments/{environment}/secrets", configuration::set_secret).audited("secret.set"),
         post(Environment(Configure), "/projects/{project}/environments/{environment}/secrets/unset", configuration::unset_secret).audited("secret.unset"),
-    ];
-    rows.into_iter().chain(people_rows()).collect()
+        get(Environment(Read), "/projects/{project}/environments/{environment}/configuration/versions", versions::show),
+        post(Environment(Configure), "/projects/{project}/environments/{environment}/configuration/restore", versions::restore).audited("configuration.restore"),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/configuration/export", crate::routes::setting_version::export_configuration),
+        post(Environment(Configure), "/projects/{project}/environments/{environment}/secrets/restore", versions::restore_secrets).audited("secret.restore"),
+        post(Environment(ReadSecrets), "/projects/{project}/environments/{environment}/secrets/export", versions::export_secrets).audited("secret.export").fresh(),
+        get(Project(Read), "/projects/{project}/configuration", shared::show),
+        post(Project(Configure), "/projects/{project}/configuration", shared::set).audited("configuration.change"),
+        post(Project(Configure), "/projects/{project}/configuration/unset", shared::unset).audited("configuration.change"),
+        post(Project(Configure), "/projects/{project}/configuration/secrets", shared::set_secret).audited("secret.set"),
+        post(Project(Configure), "/projects/{project}/configuration/secrets/unset", shared::unset_secret).audited("secret.unset"),
+    ]
 }
 
 #[rustfmt::skip] // one row, one line

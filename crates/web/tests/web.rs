@@ -6,6 +6,8 @@ mod access;
 mod certificate;
 #[path = "web/document.rs"]
 mod document;
+#[path = "web/guard.rs"]
+mod guard;
 #[path = "web/maintenance.rs"]
 mod maintenance;
 #[path = "web/metric.rs"]
@@ -52,5 +54,7 @@ mod setup;
 mod stream;
 #[path = "web/totp.rs"]
 mod totp;
+#[path = "web/version.rs"]
+mod version;
 #[path = "web/world.rs"]
 mod world;

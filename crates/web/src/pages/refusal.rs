@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use crate::failure::Failure;
 
 use super::language::{Language, words};
+use super::meaning;
 
 words! {
     last_owner: "An organisation keeps an owner who can log in: make somebody else owner first. Nothing was changed.",
@@ -15,8 +16,8 @@ words! {
     not_yours_alone: "The account can do things that are not this organisation's: an instance administrator must make this link.",
         "이 계정은 이 조직 밖의 일도 할 수 있어요. 링크는 인스턴스 관리자가 만들어야 해요.";
     bad_password: "A password has 10 to 200 characters.", "비밀번호는 10~200자로 적어 주세요.";
-    frequent_password: "This password is among those that are tried first. Several words that do not belong together are better.",
-        "너무 쉽게 추측할 수 있는 비밀번호예요. 서로 상관없는 낱말 여러 개를 이어 써 보세요.";
+    frequent_password: "This one is too easy to guess: it is much used, repeats itself, or is made of a name. Several words that do not belong together are good.",
+        "너무 쉽게 짐작할 수 있는 비밀번호예요. 많이 쓰이거나 반복되거나 이름으로 만든 것이에요. 서로 관계없는 낱말 여러 개가 좋아요.";
     only_way: "It is the only way into this account: give it a password first.",
         "이 계정에 들어올 수 있는 유일한 방법이에요. 먼저 비밀번호를 정해 주세요.";
     bad_login: "A login is 1 to 40 lower-case letters, digits and . _ -, starts with a letter, and is not naru.",
@@ -54,10 +55,12 @@ pub(super) fn of(language: Language, failure: Failure) -> Result<Refusal, Failur
         "identity.missing" | "api.missing" => Some(w.missing()),
         _ => None,
     };
+    let meaning = meaning::of(language, problem.code.as_ref());
+    let summary = meaning.map_or(problem.summary.as_str(), |it| it.summary);
     let said = match (known, problem.cause.first()) {
         (Some(known), _) => known.to_owned(),
-        (None, Some(cause)) => format!("{}: {cause}", problem.summary),
-        (None, None) => problem.summary.clone(),
+        (None, Some(cause)) => format!("{summary}: {cause}"),
+        (None, None) => summary.to_owned(),
     };
     Ok(Refusal { status: failure.status, code: problem.code.to_string(), said })
 }

@@ -159,7 +159,12 @@ impl Answer {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::made(tempfile::tempdir().unwrap(), None).await
+        Self::at(&format!("http://{HOST}")).await
+    }
+
+    /// Where people reach it under this address.
+    pub(crate) async fn at(base_url: &str) -> Self {
+        Self::made(tempfile::tempdir().unwrap(), None, base_url).await
     }
 
     /// With an administrator, and login providers as this file names them; `folder` holds what it names.
@@ -167,12 +172,12 @@ impl World {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let file = folder.path().join("providers.toml");
         std::fs::write(&file, text).unwrap();
-        let world = Self::made(folder, Some(&file)).await;
+        let world = Self::made(folder, Some(&file), &format!("http://{HOST}")).await;
         world.administrator().await;
         world
     }
 
-    async fn made(folder: tempfile::TempDir, providers: Option<&Path>) -> Self {
+    async fn made(folder: tempfile::TempDir, providers: Option<&Path>, base_url: &str) -> Self {
         let clock = Arc::new(Hands(Mutex::new("2026-11-21T10:00:00Z".parse().unwrap())));
         let store =
             Store::open(&folder.path().join("naru.db"), clock.clone(), Arc::new(Unobserved)).await.unwrap();
@@ -180,8 +185,7 @@ impl World {
         let identity = Identity::new(store.clone(), keys.clone());
         let logs = LogStore::open(&folder.path().join("logs"), LogLimits::default()).await.unwrap();
         let behind = Arc::new(Stand::default());
-        let base_url = format!("http://{HOST}");
-        let external = External::open(identity.clone(), keys.clone(), &base_url, providers).unwrap();
+        let external = External::open(identity.clone(), keys.clone(), base_url, providers).unwrap();
         let router = naru_web::router(WebContext {
             store: store.clone(),
             identity: identity.clone(),
@@ -189,7 +193,7 @@ impl World {
             keys,
             logs: logs.clone(),
             behind: behind.clone(),
-            address: Address { base_url, hosts: Vec::new(), proxies: Vec::new() },
+            address: Address { base_url: base_url.to_owned(), hosts: Vec::new(), proxies: Vec::new() },
         });
         Self { router, store, identity, logs, behind, clock, _folder: folder }
     }
@@ -215,7 +219,7 @@ impl World {
         *now += time;
     }
 
-    async fn administrator(&self) -> Principal {
+    pub(crate) async fn administrator(&self) -> Principal {
         let link = self.identity.offer_setup().await.unwrap().unwrap();
         let password = "river crossing at dawn".to_owned().into();
         self.identity.setup(&link, "minji", password, &Origin::default()).await.unwrap()

@@ -5,6 +5,7 @@
 //! a [`shell::Shell`]; a row in [`table`].
 
 mod account;
+mod accounts;
 mod activity;
 mod ansi;
 mod answer;
@@ -18,10 +19,13 @@ mod environment;
 mod graph;
 mod home;
 mod html;
+mod instance;
 mod join;
 mod language;
 mod log;
 mod login;
+mod logs;
+mod meaning;
 mod metrics;
 mod new_project;
 mod organisation;
@@ -34,6 +38,7 @@ mod projects;
 mod provider;
 mod refusal;
 mod releases;
+mod replicas;
 mod revision;
 mod revisions;
 mod role;
@@ -46,6 +51,7 @@ mod setup;
 mod shared;
 mod shell;
 mod sign;
+mod starter;
 mod totp;
 mod triggers;
 mod versions;
@@ -134,6 +140,7 @@ fn table() -> Vec<Row> {
         get(Instance(OwnTokens), "/new", new_project::form),
         post(Instance(OwnTokens), "/new", new_project::create).audited("project.create"),
         get(Instance(OwnTokens), "/new/check", new_project::check),
+        get(Instance(OwnTokens), "/new/check/host", new_project::check_host),
         get(Project(Read), "/projects/{project}", project::show),
         get(Project(Read), "/projects/{project}/runs", runs::show),
         get(Project(Read), "/projects/{project}/runs/{run}", run::show),
@@ -143,6 +150,10 @@ fn table() -> Vec<Row> {
         get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/find", log::find),
         get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/text", log::text),
         get(Environment(Read), "/projects/{project}/environments/{environment}/metrics", metrics::show),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/logs", logs::show),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/logs/{service}/lines", logs::lines),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/logs/{service}/find", logs::find),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/logs/{service}/text", logs::text),
         get(Project(Read), "/projects/{project}/triggers", triggers::show),
         post(Project(Run), "/projects/{project}/triggers/{trigger}/replay", triggers::replay).audited("trigger.replay"),
         get(Project(Read), "/projects/{project}/releases", releases::list),
@@ -193,7 +204,7 @@ fn setting_rows() -> Vec<Row> {
 #[rustfmt::skip] // one row, one line
 fn people_rows() -> Vec<Row> {
     use Access::{Environment, Instance, Open, Organisation, Project};
-    use Permission::{Administer, AdministerInstance, ManageMembers, OwnTokens, Read};
+    use Permission::{Administer, AdministerInstance, ManageMembers, OwnTokens, Read, ReadInstance};
     vec![
         post(Instance(OwnTokens), "/account/profile", account::change_profile).audited("account.profile"),
         get(Instance(OwnTokens), "/account/security", security::show),
@@ -217,6 +228,10 @@ fn people_rows() -> Vec<Row> {
         post(Organisation(Read), "/organisations/{organisation}/leave", organisation::leave).audited("member.leave").fresh(),
         post(Organisation(ManageMembers), "/organisations/{organisation}/invitations", organisation::invite).audited("invitation.create").fresh(),
         post(Organisation(ManageMembers), "/organisations/{organisation}/invitations/revoke", organisation::take_back).audited("invitation.revoke"),
+        get(Instance(ReadInstance), "/instance", instance::show),
+        get(Instance(AdministerInstance), "/instance/accounts", accounts::show),
+        post(Instance(AdministerInstance), "/instance/accounts", accounts::change).audited("account.change").fresh(),
+        post(Instance(AdministerInstance), "/instance/accounts/password", accounts::password_link).audited("account.password-link").fresh(),
         get(Project(Administer), "/projects/{project}/people", people::show),
         post(Project(ManageMembers), "/projects/{project}/people", people::set).audited("role.set").fresh(),
         post(Project(ManageMembers), "/projects/{project}/people/unset", people::unset).audited("role.unset").fresh(),

@@ -22,6 +22,8 @@ mod page_confirm;
 mod page_environment;
 #[path = "web/page_frame.rs"]
 mod page_frame;
+#[path = "web/page_logs.rs"]
+mod page_logs;
 #[path = "web/page_metrics.rs"]
 mod page_metrics;
 #[path = "web/page_organisation.rs"]

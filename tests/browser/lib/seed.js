@@ -60,7 +60,10 @@ async function placesOf(project, run) {
   const trigger = await newest('triggers');
   const release = await newest('releases');
   const revision = await newest('environments/production/revisions');
+  const invitation = await post('organisations/main/invitations', { role: 'viewer', address: 'hana@example.com' });
   return {
+    organisation: 'main',
+    invitation: invitation.token,
     project,
     environment: 'production',
     run,
@@ -68,6 +71,7 @@ async function placesOf(project, run) {
     trigger: trigger.id,
     release: release.number,
     revision: revision.number,
+    organisation: 'main',
     login: 'minji',
   };
 }

@@ -2,6 +2,7 @@
 
 mod behind;
 mod guards;
+mod storage;
 
 use std::ffi::OsString;
 use std::sync::Arc;

@@ -165,7 +165,8 @@ fn one(typed: &Typed) -> Result<BTreeMap<VariableName, String>, String> {
 }
 
 /// The variables of a `.env` file. Quotes around a whole value are taken away, nothing is expanded.
-fn pasted(w: Words, text: &str) -> Result<BTreeMap<VariableName, String>, String> {
+/// Variables as they stand in a file: a `NAME=value` on each line; `#` begins a remark, quotes around a value go.
+pub(super) fn pasted(w: Words, text: &str) -> Result<BTreeMap<VariableName, String>, String> {
     let mut set = BTreeMap::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();

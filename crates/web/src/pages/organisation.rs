@@ -34,6 +34,8 @@ words! {
     role: "Role", "역할";
     since: "Since", "시작";
     disabled: "disabled", "사용 중지됨";
+    by_group: "by a group at the login provider, which decides the role at each login",
+        "로그인 제공자의 그룹으로 속해 있어요. 역할은 로그인할 때마다 거기서 정해져요";
     you: "you", "나";
     manage: "Change", "바꾸기";
     change_role: "Change the role", "역할 바꾸기";

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use crate::failure::Failure;
 
 use super::language::{Language, words};
+use super::meaning;
 
 words! {
     last_owner: "An organisation keeps an owner who can log in: make somebody else owner first. Nothing was changed.",
@@ -51,9 +52,12 @@ pub(super) fn of(language: Language, failure: Failure) -> Result<Refusal, Failur
         "identity.missing" | "api.missing" => Some(w.missing()),
         _ => None,
     };
-    let said = known.map(str::to_owned).unwrap_or_else(|| match problem.cause.first() {
-        Some(cause) => format!("{}: {cause}", problem.summary),
-        None => problem.summary.clone(),
-    });
+    let meaning = meaning::of(language, problem.code.as_ref());
+    let summary = meaning.map_or(problem.summary.as_str(), |it| it.summary);
+    let said = match (known, problem.cause.first()) {
+        (Some(known), _) => known.to_owned(),
+        (None, Some(cause)) => format!("{summary}: {cause}"),
+        (None, None) => summary.to_owned(),
+    };
     Ok(Refusal { status: failure.status, code: problem.code.to_string(), said })
 }

@@ -15,11 +15,12 @@ use naru_model::api::{Capabilities, Certificate, CertificateAuthority, Certifica
 use naru_model::authorise::{Permission, Principal};
 use naru_model::certificate::CertificateSource;
 use naru_model::effect::Unobserved;
+use naru_model::rollout::ReplicaSeen;
 use naru_model::{BranchName, Clock, CommitId, EnvironmentKey, Problem, ProjectName, Timestamp};
 use naru_secret::KeyRing;
 use naru_store::Store;
 use naru_store::log::{LogLimits, LogStore};
-use naru_web::{Address, Behind, WebContext};
+use naru_web::{Address, Behind, Stored, WebContext};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -40,6 +41,8 @@ pub(crate) struct Stand {
     pub(crate) repositories: Mutex<Vec<ProjectName>>,
     pub(crate) commits: Mutex<Vec<String>>,
     certificates: Mutex<BTreeMap<String, Certificate>>,
+    /// What the engine sees; nothing while it is away.
+    pub(crate) replicas: Mutex<Option<Vec<ReplicaSeen>>>,
 }
 
 #[async_trait]
@@ -70,6 +73,13 @@ impl Behind for Stand {
     }
     async fn capabilities(&self) -> Result<Capabilities, Problem> {
         Ok(Capabilities { engine: "Fake 1.0".to_owned(), missing: Vec::new() })
+    }
+    async fn storage(&self) -> Result<Vec<Stored>, Problem> {
+        Ok(vec![Stored { name: "blobs".to_owned(), bytes: 3 << 29 }])
+    }
+    async fn replicas(&self, _: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem> {
+        let seen = self.replicas.lock().unwrap().clone();
+        seen.ok_or_else(|| Problem::new("instance.trouble", "the container engine does not answer"))
     }
     async fn difference(
         &self,

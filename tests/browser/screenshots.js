@@ -39,7 +39,8 @@ async function walk(language, theme, { width, height }, places) {
   await mkdir(folder, { recursive: true });
   for (const page of PAGES.filter(({ name }) => name.includes(only))) {
     const visitor = page.guests ? guest : member;
-    await visitor.open(address(page, places));
+    const response = await visitor.open(address(page, places));
+    if (response.status() !== 200) throw new Error(`${page.name} was answered with ${response.status()}`);
     await visitor.page.waitForTimeout(100);
     await picture(visitor, join(folder, `${page.name}.png`));
   }

@@ -28,9 +28,8 @@ pub(crate) struct Options {
 }
 
 /// What the simulation spends its time in, besides what is built quickly for all tests (`Cargo.toml`, `profile.dev`).
-const PLAYED: [&str; 9] = [
-    "delivery", "engine", "image", "model", "pipeline", "secret", "source", "store", "testkit",
-];
+const PLAYED: [&str; 9] =
+    ["delivery", "engine", "image", "model", "pipeline", "secret", "source", "store", "testkit"];
 
 impl Options {
     /// What the gate plays.

@@ -7,7 +7,7 @@ use instant_acme::{
     Account, AccountBuilder, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount,
     NewOrder, Order, OrderStatus, RetryPolicy,
 };
-use naru_secret::{ExposeSecret as _, SecretString};
+use naru_secret::{ExposeSecret as _, SecretString, place};
 
 use crate::{AcmeSettings, Certificates, Error};
 
@@ -77,7 +77,7 @@ impl Certificates {
     async fn account(&self, settings: &AcmeSettings) -> Result<Account, Error> {
         let _turn = self.turns.account.lock().await;
         let directory = &settings.directory;
-        let name = format!("acme-account/{directory}");
+        let name = place::acme_account(directory);
         let failed = |error: &instant_acme::Error| match said(&format!("the directory {directory}"), error) {
             Error::Authority(words) => Error::Away(words),
             other => other,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use naru_model::Timestamp;
-use naru_secret::{ExposeSecret as _, SecretString};
+use naru_secret::{ExposeSecret as _, SecretString, place};
 use naru_store::certificate::StoredAuthority;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -15,8 +15,6 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::{Certificates, Error};
 
-/// What the authority's key is sealed under.
-const KEY: &str = "local-authority";
 /// How long the authority lasts, and what it signs. Browsers take no more than 825 days from one that was added by hand.
 const AUTHORITY_LASTS: Duration = Duration::from_hours(24 * 365 * 10);
 const CERTIFICATE_LASTS: Duration = Duration::from_hours(24 * 90);
@@ -30,7 +28,7 @@ impl Certificates {
             return Ok(authority);
         }
         let (certificate, key) = make_authority(self.store.now())?;
-        let key = self.keys.seal_own(KEY, &SecretString::from(key))?.to_string();
+        let key = self.keys.seal_own(place::LOCAL_AUTHORITY, &SecretString::from(key))?.to_string();
         self.store.put_local_authority(&StoredAuthority { certificate, key }).await?;
         // Another process may have been first.
         self.store.local_authority().await?.ok_or_else(|| Error::Authority("it did not stay".into()))
@@ -39,7 +37,7 @@ impl Certificates {
     /// Signs a certificate: its chain and its key, in PEM.
     pub(crate) async fn sign(&self, host: &str) -> Result<(String, SecretString), Error> {
         let authority = self.authority().await?;
-        let key = self.keys.open_own(KEY, &authority.key.parse()?)?;
+        let key = self.keys.open_own(place::LOCAL_AUTHORITY, &authority.key.parse()?)?;
         let (chain, key) = sign(host, &authority.certificate, key.expose_secret(), self.store.now())?;
         Ok((chain, SecretString::from(key)))
     }

@@ -9,7 +9,7 @@ use naru_edge::{Certificate, TlsHost, TlsTable};
 use naru_model::Timestamp;
 use naru_model::api::Transport;
 use naru_model::certificate::CertificateSource;
-use naru_secret::{ExposeSecret as _, SecretString};
+use naru_secret::{ExposeSecret as _, SecretString, place};
 use naru_store::certificate::{RoutedHost, StoredCertificate};
 use naru_store::lease::Lease;
 
@@ -133,7 +133,7 @@ impl Certificates {
         facts: inspect::Facts,
         by: &str,
     ) -> Result<(), Error> {
-        let key = self.keys.seal_own(&key_name(host, source), key)?.to_string();
+        let key = self.keys.seal_own(&place::certificate(source, host), key)?.to_string();
         let inspect::Facts { not_before, not_after } = facts;
         let by = by.to_owned();
         let stored =
@@ -161,7 +161,7 @@ impl Certificates {
                 certificate.hosts.push(host);
                 continue;
             }
-            match self.keys.open_own(&key_name(&shown.host, shown.source), &shown.key.parse()?) {
+            match self.keys.open_own(&place::certificate(shown.source, &shown.host), &shown.key.parse()?) {
                 Ok(key) => {
                     let (chain, key) = (shown.chain.clone(), key.expose_secret().to_owned());
                     certificates.insert(place, Certificate { hosts: vec![host], chain, key });
@@ -179,10 +179,6 @@ async fn a_few_at_once<E>(
     orders: impl Iterator<Item = impl Future<Output = Result<(), E>>>,
 ) -> Result<(), E> {
     stream::iter(orders).buffer_unordered(AT_ONCE).try_collect().await
-}
-
-fn key_name(host: &str, source: CertificateSource) -> String {
-    format!("certificate/{source}/{host}")
 }
 
 /// Hosts, each once. One that leads to several environments asks of visitors what all of them ask.

@@ -2,6 +2,7 @@
 //! generated from them.
 
 pub(crate) mod people;
+pub(crate) mod setting;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use naru_model::authorise::Permission;
 use naru_model::{
     BranchName, EnvironmentName, OrganisationName, ProjectName, ReleaseNumber, RevisionNumber, RunNumber,
-    SecretName, ServiceName, Timestamp, VariableName,
+    ServiceName, Timestamp, VariableName,
 };
 
 /// The whole command line.
@@ -39,6 +40,10 @@ pub(crate) struct Cli {
     /// Prints the server's answer as JSON; errors too.
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
+    /// Talks to a server on another machine without TLS. Passwords and tokens can be read on the way. Also:
+    /// NARU_INSECURE_HTTP=1.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) insecure_http: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -154,10 +159,10 @@ The settings are those of the environment it goes to. A release that is in quara
     Rollout(RolloutCommand),
     /// Variables of an environment.
     #[command(subcommand)]
-    Env(Env),
+    Env(setting::Env),
     /// Secrets of an environment or of the pipeline.
     #[command(subcommand)]
-    Secret(Secret),
+    Secret(setting::Secret),
     /// Certificates that visitors with TLS are shown.
     #[command(subcommand)]
     Certificate(Certificate),
@@ -619,79 +624,6 @@ requests is still left by itself.")]
 
 A rollout that is over cannot be given up; `naru rollback` returns from it.")]
     Abort(InEnvironment),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Env {
-    /// Sets variables: one new revision for all of them.
-    #[command(after_help = "Examples:
-  naru env set GREETING=hello LOG_LEVEL=debug -p shop --wait
-
-Values on the command line can be seen by other users of the machine: passwords belong into `naru secret set`.")]
-    Set {
-        /// Pairs of a name and a value.
-        #[arg(required = true, value_name = "NAME=VALUE", value_parser = pair)]
-        pairs: Vec<(VariableName, String)>,
-        #[command(flatten)]
-        place: InEnvironment,
-        #[command(flatten)]
-        waiting: Waiting,
-    },
-    /// Lists variables by name.
-    List(InEnvironment),
-    /// Unsets variables: one new revision for all of them.
-    Unset {
-        /// Names.
-        #[arg(required = true, value_name = "NAME")]
-        names: Vec<VariableName>,
-        #[command(flatten)]
-        place: InEnvironment,
-        #[command(flatten)]
-        waiting: Waiting,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Secret {
-    /// Sets a secret. The value is read from standard input, or typed unseen; never from the command line.
-    #[command(after_help = "Examples:
-  naru secret set DATABASE_URL -p shop            asks for the value
-  naru secret set TLS_KEY -p shop < key.pem       reads it from a file
-  naru secret set NPM_TOKEN -p shop --pipeline    for the steps of the pipeline")]
-    Set {
-        /// The secret's name: the variable that the service sees.
-        name: SecretName,
-        #[command(flatten)]
-        place: InEnvironment,
-        /// For the steps of the pipeline instead of an environment.
-        #[arg(long, conflicts_with = "environment")]
-        pipeline: bool,
-        #[command(flatten)]
-        waiting: Waiting,
-    },
-    /// Lists names and versions. Values cannot be read back.
-    List {
-        #[command(flatten)]
-        place: InEnvironment,
-        /// Those of the pipeline instead of an environment.
-        #[arg(long, conflicts_with = "environment")]
-        pipeline: bool,
-    },
-    /// Unsets a secret.
-    Unset {
-        /// The secret's name.
-        name: SecretName,
-        #[command(flatten)]
-        place: InEnvironment,
-        /// One of the pipeline instead of an environment.
-        #[arg(long, conflicts_with = "environment")]
-        pipeline: bool,
-        /// Also revokes every version: a rollback cannot bring one back.
-        #[arg(long)]
-        revoke: bool,
-        #[command(flatten)]
-        waiting: Waiting,
-    },
 }
 
 #[derive(Debug, Args)]

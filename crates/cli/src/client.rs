@@ -1,5 +1,6 @@
 //! Requests to the server. Answers come back twice: as they were, for `--json`, and cleaned and typed, for people.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use naru_model::Problem;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::exit::{CliError, DENIED, FAILED, Result, UNREACHABLE, USAGE};
+use crate::outside::Outside;
 use crate::text;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -33,13 +35,25 @@ pub(crate) struct Answer<T> {
 }
 
 impl Client {
-    /// A client for `base`, such as `http://127.0.0.1:7070`.
-    pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self> {
+    /// A client for `base`, such as `http://127.0.0.1:7070`. Refuses one to which passwords and tokens would go in the
+    /// clear, unless the person insists.
+    pub(crate) fn new(outside: &Outside, base: &str, token: Option<String>) -> Result<Self> {
         let base = base.trim_end_matches('/');
         if !base.starts_with("http://") && !base.starts_with("https://") {
             let problem =
                 Problem::new("cli.url", format!("{} is not an address of a server", text::clean(base)))
                     .cause("expected a URL that starts with http:// or https://");
+            return Err(CliError::new(USAGE, problem));
+        }
+        if is_plain(base) && outside.variable(INSECURE).is_none() {
+            let problem =
+                Problem::new("cli.insecure", format!("{} is not asked without TLS", text::clean(base)))
+                    .cause("passwords and tokens would cross the network for everybody on the way to read")
+                    .state("nothing was sent")
+                    .hint("use its https:// address, or a tunnel to its loopback address")
+                    .hint(
+                        "where the network itself is safe, --insecure-http or NARU_INSECURE_HTTP=1 says so",
+                    );
             return Err(CliError::new(USAGE, problem));
         }
         let http = reqwest::Client::builder()
@@ -198,10 +212,48 @@ impl Client {
     }
 }
 
+/// Set when a person accepts that what is sent can be read on the way.
+pub(crate) const INSECURE: &str = "NARU_INSECURE_HTTP";
+
+/// Whether what is sent there leaves this machine without TLS.
+fn is_plain(base: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    };
+    url.scheme() == "http" && !is_here
+}
+
 /// Told when nobody is logged in.
 pub(crate) fn not_logged_in() -> CliError {
     let problem = Problem::new("cli.no-server", "no server is known")
         .cause("neither NARU_URL nor an earlier login names one")
         .command("naru login http://127.0.0.1:7070");
     CliError::new(DENIED, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_sent_to_another_machine_in_the_clear() {
+        for far in
+            ["http://naru.example.com", "http://10.0.0.2:7070", "http://localhost.example.com", "HTTP://a"]
+        {
+            assert!(is_plain(far), "{far}");
+        }
+        for fine in [
+            "https://naru.example.com",
+            "http://127.0.0.1:7070",
+            "http://127.8.8.8",
+            "http://[::1]:7070",
+            "http://localhost:7070",
+            "http://naru.localhost",
+        ] {
+            assert!(!is_plain(fine), "{fine}");
+        }
+    }
 }

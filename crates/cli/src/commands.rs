@@ -25,7 +25,10 @@ use crate::outside::Outside;
 use crate::screen::Screen;
 
 /// Carries out a command and says how it ended, as an exit code.
-pub(crate) async fn carry_out(cli: Cli, outside: Outside) -> u8 {
+pub(crate) async fn carry_out(cli: Cli, mut outside: Outside) -> u8 {
+    if cli.insecure_http {
+        outside.variables.insert(crate::client::INSECURE.to_owned(), "1".to_owned());
+    }
     let mut screen = Screen::new(outside, cli.json);
     match dispatch(cli.command, &mut screen).await {
         Ok(code) => code,

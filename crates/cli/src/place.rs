@@ -20,7 +20,7 @@ pub(crate) fn client(outside: &Outside) -> Result<Client> {
     let token = outside.variable("NARU_TOKEN").map(str::to_owned);
     let token = token.or_else(|| remembered.token.filter(|_| same));
     let url = url.or(remembered.url).ok_or_else(not_logged_in)?;
-    Client::new(&url, token)
+    Client::new(outside, &url, token)
 }
 
 /// `--project`, else `NARU_PROJECT`, else what the remotes of the git repository here say.

@@ -10,5 +10,7 @@ mod maintenance;
 mod metric;
 #[path = "cli/output.rs"]
 mod output;
+#[path = "cli/vault.rs"]
+mod vault;
 #[path = "cli/world.rs"]
 mod world;

@@ -51,7 +51,8 @@ impl Inputs for Vault {
                 .hint("the key file of this instance is not the one it was sealed with: restore it, or set the secret again")
         };
         let text: Sealed = sealed.sealed.parse().map_err(|error| damaged(format!("{error}")))?;
-        let binding = Binding { scope, name, version: sealed.version };
+        let place = sealed.place(scope);
+        let binding = Binding { scope: &place.0, name, version: place.1 };
         Ok(self.keys.open_sealed(&binding, &text).map_err(|error| damaged(error.to_string()))?)
     }
 

@@ -69,10 +69,7 @@ async fn fulfil(
 ) -> Result<Result<(), String>, StoreError> {
     let done = match &intent.kind {
         IntentKind::Deploy { release } => deploy(cx, lease, key, intent, *release).await,
-        IntentKind::Render => match current_release(cx, key).await? {
-            Some(release) => deploy(cx, lease, key, intent, release).await,
-            None => Ok((None, None)),
-        },
+        IntentKind::Render => apply_settings(cx, lease, key, intent).await,
         IntentKind::Rollback { revision } => roll_back(cx, lease, key, intent, *revision).await,
     };
     match done {
@@ -152,6 +149,21 @@ async fn deploy(
     let change = Change::Render(&files);
     let commit = cx.store.guard(lease, Box::pin(cx.repositories.commit(key, &change, &message))).await??;
     Ok((commit, None))
+}
+
+/// Delivers the environment's release again, with the current configuration and secrets.
+async fn apply_settings(
+    cx: &Context,
+    lease: &Lease,
+    key: &EnvironmentKey,
+    intent: &Intent,
+) -> Result<Committed, RenderError> {
+    // What was delivered a moment ago counts, too, also when nobody could write it down yet.
+    sync::environment(cx, key).await?;
+    match current_release(cx, key).await? {
+        Some(release) => deploy(cx, lease, key, intent, release).await,
+        None => Ok((None, None)),
+    }
 }
 
 /// What the environment should run with this release, the current configuration and the current secrets.

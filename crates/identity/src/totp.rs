@@ -3,7 +3,7 @@
 //!
 //! Only accounts with a password have one: for who comes by a login provider, the provider asks.
 
-use naru_secret::Sealed;
+use naru_secret::{Sealed, place};
 use naru_store::StoreError;
 use naru_store::identity::Account;
 use naru_store::totp::Totp as Row;
@@ -56,11 +56,6 @@ pub(crate) enum Code {
     /// The digest of what may be a recovery code.
     Recovery(String),
     Wrong,
-}
-
-/// Where the secret of an account is sealed for.
-fn place(login: &str) -> String {
-    format!("totp/{login}")
 }
 
 fn totp(secret: Secret) -> Option<Totp> {
@@ -131,7 +126,7 @@ impl Identity {
         let login = &known.principal.login;
         self.check_again(login, password, origin).await?;
         let secret = Secret::new_stack(random::<SECRET_BYTES>()).to_base32();
-        let sealed = self.keys.seal_own(&place(login), &secret.clone().into());
+        let sealed = self.keys.seal_own(&place::totp(login), &secret.clone().into());
         let sealed = sealed.map_err(|error| IdentityError::Unsealed(error.to_string()))?;
         self.store.begin_totp(login, &sealed.to_string()).await.map_err(has_one)?;
         Ok(NewTotp { link: link(issuer, login, &secret).into(), secret: secret.into() })
@@ -188,7 +183,7 @@ impl Identity {
     fn open_totp(&self, login: &str, row: &Row) -> Result<SecretString> {
         let unsealed = |why: String| IdentityError::Unsealed(why);
         let sealed: Sealed = row.sealed.parse().map_err(|_| unsealed("the secret is damaged".into()))?;
-        self.keys.open_own(&place(login), &sealed).map_err(|error| unsealed(error.to_string()))
+        self.keys.open_own(&place::totp(login), &sealed).map_err(|error| unsealed(error.to_string()))
     }
 
     /// What a text is for an account. Does as much for an account that has no second factor, and for none at all.

@@ -41,6 +41,8 @@ pub enum SecretScope {
     Pipeline(ProjectName),
     /// For the replicas and release commands of one environment.
     Environment(EnvironmentKey),
+    /// For all environments of a project that have none of the same name.
+    Project(ProjectName),
 }
 
 impl JobKey {

@@ -13,6 +13,9 @@ use naru_model::api::{Check, CheckState};
 
 use crate::system::SystemClock;
 
+/// With less memory than this, builds have to wait.
+const ROOM_FOR_A_BUILD_MIB: u64 = 512;
+
 /// Options of `naru doctor`.
 #[derive(Args)]
 #[command(after_help = "Exit code: 0 when everything needed is there, 1 when something is missing.")]
@@ -68,8 +71,25 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 pub(crate) fn of_machine(data: &Path) -> Vec<Check> {
     let mut checks = vec![program("git", &["--version"], "apt-get install -y git"), engine()];
     checks.extend(surroundings(data, &Surroundings::of_this_machine()));
+    checks.extend(memory());
     checks.push(clock());
     checks
+}
+
+/// Memory that a build or another replica could have; nothing where the system does not say.
+fn memory() -> Option<Check> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()
+    };
+    let (all, free) = (kib("MemTotal:")? >> 10, kib("MemAvailable:")? >> 10);
+    let detail = format!("{free} of {all} MiB are available");
+    if free >= ROOM_FOR_A_BUILD_MIB {
+        return Some(good("memory", detail));
+    }
+    let hint = "builds wait until there is room: stop something, or add memory".to_owned();
+    Some(Check { name: "memory".to_owned(), state: CheckState::Attention, detail, hint: Some(hint) })
 }
 
 fn good(name: &str, detail: String) -> Check {

@@ -4,6 +4,8 @@ mod abort;
 mod data;
 mod doctor;
 mod hook;
+mod key;
+mod log;
 mod serve;
 mod stop;
 mod system;
@@ -23,6 +25,9 @@ enum Local {
     Doctor(doctor::Arguments),
     /// Stops everything that Naru runs on this machine: services, edge, engine. Data stays.
     Stop(stop::Arguments),
+    /// The keys that seal secrets.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Leads requests to services. Started by `naru serve`.
     #[command(hide = true)]
     Edge(EdgeArguments),
@@ -71,7 +76,9 @@ fn run(local: Local) -> ExitCode {
         Local::Serve(arguments) => serve::run(&arguments),
         Local::Doctor(arguments) => return doctor::run(&arguments),
         Local::Stop(arguments) => stop::run(&arguments),
+        Local::Key(command) => key::run(&command),
         Local::Edge(arguments) => {
+            log::to_file(arguments.data.join("edge").join("edge.log"));
             let mut edge = naru_edge::process::EdgeArguments::new(arguments.data);
             edge.take_over = arguments.take_over;
             edge.tls_sockets = arguments.tls_sockets;

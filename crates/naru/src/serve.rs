@@ -1,6 +1,7 @@
 //! `naru serve`: opens the data folder, starts or adopts engine and edge, wires the crates together, and runs until it is
 //! told to stop. Services and edge go on without it and are adopted by the next.
 
+mod front;
 pub(crate) mod wiring;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::abort::{self, AbortAt};
 use crate::data::{DataFolder, write_private};
+use crate::log;
 use crate::system::SystemClock;
 
 /// How long requests under way may take when Naru stops.
@@ -83,7 +85,7 @@ pub(crate) struct Arguments {
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Problem> {
-    set_up_logging(arguments.log_json);
+    log::to_stderr(arguments.log_json);
     install_tls();
     let folder = DataFolder::open(&arguments.data)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| {
@@ -114,22 +116,18 @@ async fn serve(arguments: &Arguments, folder: &DataFolder) -> Result<(), Problem
 
     let stop = CancellationToken::new();
     let mut loops = parts.spawn_loops(&stop).await?;
-    let server =
-        axum::serve(listener, parts.router.clone().into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown({
-                let stop = stop.clone();
-                async move {
-                    stop_signal().await;
-                    stop.cancel();
-                }
-            });
-    let result = tokio::select! {
-        ended = server => ended,
-        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => Ok(()),
-    };
+    let told = stop.clone();
+    tokio::spawn(async move {
+        stop_signal().await;
+        told.cancel();
+    });
+    tokio::select! {
+        () = front::run(listener, parts.router.clone(), front::Bounds::default(), stop.clone()) => {}
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
+    }
     stop.cancel();
     let _ = tokio::time::timeout(GRACE, async { while loops.join_next().await.is_some() {} }).await;
-    result.map_err(|error| Problem::new("serve.listen", "the API stopped listening").cause(error.to_string()))
+    Ok(())
 }
 
 async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener, Problem> {
@@ -160,12 +158,4 @@ async fn stop_signal() {
 pub(crate) fn install_tls() {
     // Fails only when one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-pub(crate) fn set_up_logging(json: bool) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("NARU_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Fails only when logging is set up already.
-    let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 
 /// Stops edge, replicas and jobs.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Problem> {
-    crate::serve::set_up_logging(false);
+    crate::log::to_stderr(false);
     let folder = DataFolder::open(&arguments.data)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| {
         Problem::new("stop.runtime", "threads cannot be started").cause(error.to_string())

@@ -2,11 +2,11 @@
 
 use naru_model::definition::{self, FILE_NAME, ProjectDefinition, RepositoryFiles};
 use naru_model::pipeline::StepGraph;
-use naru_model::{BranchName, CommitId, Problem};
+use naru_model::{BranchName, CommitId, Problem, RunNumber};
 use naru_source::commits::Commits;
 use naru_source::git::{EntryKind, GitError};
 use naru_store::run::Begin;
-use naru_store::trigger::{Trigger, TriggerState};
+use naru_store::trigger::{Trigger, TriggerKind, TriggerState};
 use naru_store::{Store, StoreError};
 
 use crate::Context;
@@ -29,7 +29,7 @@ pub(crate) async fn take_triggers(cx: &Context) -> Result<(), StoreError> {
 }
 
 async fn take(cx: &Context, trigger: &Trigger) -> Result<(), StoreError> {
-    let ignore = |why: String| finish(&cx.store, trigger, why);
+    let ignore = |why: String| finish(&cx.store, trigger, TriggerState::Ignored, why);
     let project = cx.store.project(&trigger.project).await?;
     let Some(project) = project.filter(|project| !project.deleting) else {
         return ignore("the project is being deleted".into()).await;
@@ -37,6 +37,10 @@ async fn take(cx: &Context, trigger: &Trigger) -> Result<(), StoreError> {
     let (Some(branch), Some(commit)) = (trigger.branch(), trigger.new.clone()) else {
         return ignore("there is no commit of a branch to run".into()).await;
     };
+    if let Some((head, run)) = overtaken(&cx.store, trigger, &branch, &commit).await? {
+        let why = format!("`{branch}` is at {} since, which is run {run}", head.short());
+        return finish(&cx.store, trigger, TriggerState::Superseded, why).await;
+    }
     let definition = match read_definition(&*cx.sources.of(&trigger.project), &commit).await {
         Ok(Ok(definition)) => definition,
         Ok(Err(problem)) => {
@@ -59,8 +63,30 @@ async fn take(cx: &Context, trigger: &Trigger) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn finish(store: &Store, trigger: &Trigger, why: String) -> Result<(), StoreError> {
-    store.finish_trigger(trigger.id, TriggerState::Ignored, &why).await
+async fn finish(
+    store: &Store,
+    trigger: &Trigger,
+    state: TriggerState,
+    why: String,
+) -> Result<(), StoreError> {
+    store.finish_trigger(trigger.id, state, &why).await
+}
+
+/// Where the branch is, and the run of that commit, when a move of it was settled so late that a newer one was taken
+/// before. What a person asks for is not a move: an older commit may be run again.
+async fn overtaken(
+    store: &Store,
+    trigger: &Trigger,
+    branch: &BranchName,
+    commit: &CommitId,
+) -> Result<Option<(CommitId, RunNumber)>, StoreError> {
+    if trigger.kind == TriggerKind::Person {
+        return Ok(None);
+    }
+    let head = store.known_heads(&trigger.project).await?.remove(&trigger.reference);
+    let Some(head) = head.filter(|head| head != commit) else { return Ok(None) };
+    let run = store.run_of(&trigger.project, branch, &head).await?;
+    Ok(run.map(|run| (head, run)))
 }
 
 fn no_environment(branch: &BranchName, definition: &ProjectDefinition, default: &BranchName) -> String {

@@ -125,6 +125,28 @@ async fn a_newer_commit_supersedes_a_queued_run_and_never_overtakes_a_running_on
 }
 
 #[tokio::test]
+async fn a_push_that_was_settled_late_does_not_run_over_a_newer_one() {
+    let h = Harness::new().await;
+    let old = h.commit(&[("100644", "naru.yaml", YAML)]).await;
+    let new = h.commit(&[("100644", "a", "new"), ("100644", "naru.yaml", YAML)]).await;
+    let late = h.receive("main", &old).await;
+    let in_time = h.receive("main", &new).await;
+    h.settle(in_time, "main", &new).await;
+    h.until_cleared(1).await;
+    assert_eq!(h.run(1).await.unwrap().commit, new);
+    h.settle(late, "main", &new).await;
+    h.pass().await.unwrap();
+    let trigger = h.cx.store.trigger(late).await.unwrap().unwrap();
+    assert_eq!((trigger.state, trigger.run), (TriggerState::Superseded, None));
+    assert_eq!(trigger.detail, format!("`main` is at {} since, which is run 1", new.short()));
+    // Back at the old commit, it is run.
+    let back = h.receive("main", &old).await;
+    h.settle(back, "main", &old).await;
+    h.until_cleared(2).await;
+    assert_eq!(h.run(2).await.unwrap().commit, old);
+}
+
+#[tokio::test]
 async fn a_cancelled_run_stops_its_jobs_and_makes_no_release() {
     let h = Harness::new().await;
     h.fake.script_jobs("test", JobScript { takes: Duration::from_hours(1), ..prints(&["sleeping"]) });

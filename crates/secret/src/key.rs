@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use naru_model::Problem;
+use naru_model::receipt::PublicKey;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretBox};
 
+use crate::sign::public_key_of;
+
 const KEY_BYTES: usize = 32;
 const FILE_LIMIT_BYTES: u64 = 64 << 10;
-const HEADING: &str = "# Naru's keys, oldest first: `<id> <key>`. Without this file no stored secret can be read: back it up.\n";
+const HEADING: &str = "# Naru's keys, oldest first: `<id> <key>`. Without this file no stored secret can be read: back it up.\n\
+                       # `retired <id> <public key>` checks receipts that a key signed which is gone.\n";
+const RETIRED: &str = "retired";
 
 /// Why the key ring cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +97,8 @@ pub struct KeyRing {
     file: PathBuf,
     /// Oldest first, never empty.
     keys: Vec<Key>,
+    /// What checks the signatures of keys that are gone, oldest first.
+    retired: Vec<PublicKey>,
 }
 
 impl fmt::Debug for KeyRing {
@@ -106,11 +113,15 @@ impl KeyRing {
     pub fn open(file: &Path) -> Result<Self, KeyError> {
         match read_keys(file) {
             Err(KeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                let ring = Self { file: file.to_owned(), keys: vec![Key::generate()?] };
+                let (keys, retired) = (vec![Key::generate()?], Vec::new());
+                let ring = Self { file: file.to_owned(), keys, retired };
                 ring.save()?;
                 Ok(ring)
             }
-            keys => Ok(Self { file: file.to_owned(), keys: keys? }),
+            found => {
+                let (keys, retired) = found?;
+                Ok(Self { file: file.to_owned(), keys, retired })
+            }
         }
     }
 
@@ -122,6 +133,31 @@ impl KeyRing {
             self.keys.pop(); // a key that is not on disk must not seal anything
         }
         saved
+    }
+
+    /// Forgets the keys that seal nothing any more, but never the newest; what checks their signatures stays. Returns how
+    /// many went.
+    pub fn retire(&mut self, is_used: impl Fn(&str) -> bool) -> Result<usize, KeyError> {
+        let newest = self.newest().id.clone();
+        let stays = |key: &Key| key.id == newest || is_used(&key.id);
+        let gone: Vec<PublicKey> = self.keys.iter().filter(|key| !stays(key)).map(public_key_of).collect();
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let text = self.text(self.keys.iter().filter(|key| stays(key)), self.retired.iter().chain(&gone));
+        self.replace(&text)?;
+        self.keys.retain(|key| key.id == newest || is_used(&key.id));
+        self.retired.extend(gone.iter().cloned());
+        Ok(gone.len())
+    }
+
+    /// The ids of the keys, oldest first.
+    pub fn key_ids(&self) -> Vec<&str> {
+        self.keys.iter().map(|key| key.id.as_str()).collect()
+    }
+
+    pub(crate) fn retired(&self) -> &[PublicKey] {
+        &self.retired
     }
 
     /// The id of the key that seals.
@@ -142,18 +178,31 @@ impl KeyRing {
         self.keys.iter().find(|key| key.id == id)
     }
 
-    /// Replaces the file in one step: after a crash it is the old one or the new one.
     fn save(&self) -> Result<(), KeyError> {
-        let mut text = Zeroizing::new(String::from(HEADING));
-        for key in &self.keys {
-            let encoded = Zeroizing::new(STANDARD.encode(key.bytes.expose_secret()));
-            text.push_str(&key.id);
-            text.push(' ');
-            text.push_str(&encoded);
-            text.push('\n');
-        }
+        self.replace(&self.text(self.keys.iter(), self.retired.iter()))
+    }
+
+    /// Replaces the file in one step: after a crash it is the old one or the new one.
+    fn replace(&self, text: &str) -> Result<(), KeyError> {
         replace(&self.file, text.as_bytes())
             .map_err(|source| KeyError::Io { file: self.file.clone(), source })
+    }
+
+    #[expect(clippy::unused_self, reason = "the form of this ring's file")]
+    fn text<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a Key>,
+        retired: impl Iterator<Item = &'a PublicKey>,
+    ) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::from(HEADING));
+        for key in retired {
+            text.extend([RETIRED, " ", &key.id, " ", &key.key, "\n"]);
+        }
+        for key in keys {
+            let encoded = Zeroizing::new(STANDARD.encode(key.bytes.expose_secret()));
+            text.extend([key.id.as_str(), " ", &encoded, "\n"]);
+        }
+        text
     }
 }
 
@@ -173,7 +222,12 @@ fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
     }
 }
 
-fn read_keys(file: &Path) -> Result<Vec<Key>, KeyError> {
+fn parse_retired(line: &str) -> Option<PublicKey> {
+    let (id, key) = line.strip_prefix(RETIRED)?.strip_prefix(' ')?.split_once(' ')?;
+    Some(PublicKey { id: id.to_owned(), key: key.trim().to_owned() })
+}
+
+fn read_keys(file: &Path) -> Result<(Vec<Key>, Vec<PublicKey>), KeyError> {
     let unusable = |source| KeyError::Io { file: file.to_owned(), source };
     let handle = std::fs::File::open(file).map_err(unusable)?;
     let mode = handle.metadata().map_err(unusable)?.permissions().mode() & 0o777;
@@ -182,14 +236,22 @@ fn read_keys(file: &Path) -> Result<Vec<Key>, KeyError> {
     }
     let mut text = Zeroizing::new(String::new());
     handle.take(FILE_LIMIT_BYTES).read_to_string(&mut text).map_err(unusable)?;
-    let mut keys = Vec::new();
+    let (mut keys, mut retired) = (Vec::new(), Vec::new());
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
+        if let Some(public) = parse_retired(line) {
+            retired.push(public);
+            continue;
+        }
         keys.push(Key::parse(line).ok_or(KeyError::Malformed { file: file.to_owned(), line: index + 1 })?);
     }
-    if keys.is_empty() { Err(KeyError::Malformed { file: file.to_owned(), line: 0 }) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err(KeyError::Malformed { file: file.to_owned(), line: 0 })
+    } else {
+        Ok((keys, retired))
+    }
 }
 
 #[cfg(test)]
@@ -224,5 +286,23 @@ mod tests {
         assert!(matches!(KeyRing::open(&file), Err(KeyError::Malformed { line: 2, .. })));
         std::fs::write(&file, "").unwrap();
         assert!(matches!(KeyRing::open(&file), Err(KeyError::Malformed { line: 0, .. })));
+    }
+
+    #[test]
+    fn a_key_that_nothing_needs_goes_and_its_public_half_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let mut ring = KeyRing::open(&file).unwrap();
+        let (old, before) = (ring.newest_id().to_owned(), ring.public_keys());
+        assert_eq!(ring.retire(|_| false).unwrap(), 0, "the newest never goes");
+        ring.rotate().unwrap();
+        assert_eq!(ring.retire(|id| id == old).unwrap(), 0, "it is needed");
+        let secret = STANDARD.encode(ring.all()[0].bytes.expose_secret());
+        assert_eq!(ring.retire(|_| false).unwrap(), 1);
+        assert!(!std::fs::read_to_string(&file).unwrap().contains(&secret));
+        let again = KeyRing::open(&file).unwrap();
+        assert_eq!(again.key_ids(), [ring.newest_id()]);
+        assert_eq!(again.public_keys().len(), 2);
+        assert_eq!(again.public_keys()[0], before[0]);
     }
 }

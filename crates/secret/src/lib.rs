@@ -4,6 +4,7 @@
 
 mod key;
 mod pattern;
+pub mod place;
 mod redact;
 mod seal;
 mod sign;

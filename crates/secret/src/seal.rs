@@ -36,6 +36,7 @@ impl Binding<'_> {
         let place = match self.scope {
             SecretScope::Pipeline(project) => format!("pipeline/{project}"),
             SecretScope::Environment(key) => format!("environment/{}/{}", key.project, key.environment),
+            SecretScope::Project(project) => format!("project/{project}"),
         };
         format!("{FORMAT}/{place}/{}/{}", self.name, self.version).into_bytes()
     }
@@ -48,6 +49,13 @@ pub struct Sealed {
     key_id: String,
     nonce: [u8; NONCE_BYTES],
     ciphertext: Vec<u8>,
+}
+
+impl Sealed {
+    /// The key that it was sealed with.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
 }
 
 /// Why a sealed value does not open.

@@ -46,7 +46,7 @@ impl KeyRing {
 
     /// The keys that signatures can be checked with, oldest first.
     pub fn public_keys(&self) -> Vec<PublicKey> {
-        self.all().iter().map(|key| public_key(&pair_of(key))).collect()
+        self.retired().iter().cloned().chain(self.all().iter().map(public_key_of)).collect()
     }
 }
 
@@ -73,6 +73,10 @@ pub fn verify(envelope: &Envelope, keys: &[PublicKey]) -> Result<Vec<u8>, Verify
 fn pair_of(key: &Key) -> Ed25519KeyPair {
     let seed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes.expose_secret()), PURPOSE);
     Ed25519KeyPair::from_seed_unchecked(seed.as_ref()).expect("the seed has 32 bytes")
+}
+
+pub(crate) fn public_key_of(key: &Key) -> PublicKey {
+    public_key(&pair_of(key))
 }
 
 fn public_key(pair: &Ed25519KeyPair) -> PublicKey {

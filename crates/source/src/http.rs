@@ -179,10 +179,20 @@ impl Hosting {
             Ok(principal) => Ok(principal),
             Err(Denied::Unauthenticated) => Err(Refusal::LogIn),
             Err(Denied::Unavailable(why)) => Err(Refusal::unavailable(&why)),
-            Err(Denied::Forbidden) if permission == Permission::Read => Err(Refusal::NotFound),
+            Err(Denied::Forbidden) if permission == Permission::Read => {
+                refused(permission, repository);
+                Err(Refusal::NotFound)
+            }
             Err(Denied::Forbidden) => match self.admitted(&credentials, Permission::Read, repository).await {
-                Ok(_) => Err(Refusal::NotAllowed),
-                Err(_) => Err(Refusal::NotFound),
+                Ok(principal) => {
+                    let login = principal.login;
+                    tracing::warn!(login, %permission, project = %repository.project, "git was refused");
+                    Err(Refusal::NotAllowed)
+                }
+                Err(_) => {
+                    refused(permission, repository);
+                    Err(Refusal::NotFound)
+                }
             },
         }
     }
@@ -456,4 +466,9 @@ fn request_body(
         "gzip" | "x-gzip" => Ok(RequestBody::new(body, true, limit)),
         _ => Err(Refusal::WrongType),
     }
+}
+
+/// Whoever may not even read is only known to be somebody.
+fn refused(permission: Permission, repository: &Repository) {
+    tracing::warn!(%permission, project = %repository.project, "git was refused");
 }

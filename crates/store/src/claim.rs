@@ -29,6 +29,19 @@ impl Store {
         }
         Ok(None)
     }
+
+    /// Whether any environment has a route of this host, whatever its path.
+    pub async fn has_host(&self, host: &str) -> Result<bool> {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM claim
+             JOIN environment ON environment.project = claim.project AND environment.name = claim.environment
+             WHERE claim.host = $1 AND (claim.revision = environment.target OR claim.revision = environment.serving))",
+        )
+        .bind(host)
+        .fetch_one(self.reader())
+        .await?;
+        Ok(found != 0)
+    }
 }
 
 impl Write<'_> {

@@ -353,6 +353,12 @@ impl Write<'_> {
         branch: Option<&BranchName>,
         now: Timestamp,
     ) -> Result<()> {
+        let is_new = sqlx::query("SELECT 1 FROM environment WHERE project = $1 AND name = $2")
+            .bind(key.project.as_str())
+            .bind(key.environment.as_str())
+            .fetch_optional(self.connection())
+            .await?
+            .is_none();
         sqlx::query(
             "INSERT INTO environment (project, name, branch, created_at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (project, name) DO UPDATE SET branch = excluded.branch",
@@ -363,6 +369,6 @@ impl Write<'_> {
         .bind(to_millis(now))
         .execute(self.connection())
         .await?;
-        Ok(())
+        if is_new { self.inherit(key, now).await } else { Ok(()) }
     }
 }

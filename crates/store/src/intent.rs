@@ -1,5 +1,6 @@
 //! Intents: what a person or a release asked for, until it is a commit in the deploy repository.
 
+use naru_model::job::SecretScope;
 use naru_model::{
     BranchName, CommitId, EnvironmentKey, EnvironmentName, Problem, ProjectName, ReleaseNumber,
     RevisionNumber, SecretName, SecretVersion, Timestamp,
@@ -318,6 +319,7 @@ impl Write<'_> {
             .execute(self.connection())
             .await?;
         }
+        self.note_secrets(&SecretScope::Environment(key.clone()), by, now).await?;
         if let Some((revision, release)) = restored.left {
             self.quarantine(key, revision, release, "a rollback left it", by, now).await?;
         }

@@ -138,11 +138,31 @@ macro_rules! which {
                (SELECT run.created_at FROM run WHERE run.project = project.name ORDER BY run.number DESC LIMIT 1)
                    AS active_at
                FROM project
-               JOIN member ON member.organisation = project.organisation AND member.account = $4
+               JOIN membership ON membership.organisation = project.organisation AND membership.account = $4
                LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $4
-               WHERE project.name LIKE $1 ESCAPE '!' AND COALESCE(project_role.role, member.role) <> 'none'
+               WHERE project.name LIKE $1 ESCAPE '!' AND COALESCE(project_role.role, membership.role) <> 'none'
                    AND ($5 = '' OR project.organisation = $5)) AS line
          WHERE severity BETWEEN $2 AND $3 "
+    };
+}
+
+/// That an account may read what a row is about, by the rule of `naru_model::role::that_counts`: `$1` is the account,
+/// `$row` has a `project`, and an environment when `$environment` names it.
+macro_rules! readable {
+    ($row:literal, $environment:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM project
+             JOIN membership ON membership.organisation = project.organisation AND membership.account = $1
+             LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $1
+             LEFT JOIN environment_role ON environment_role.project = project.name
+                 AND environment_role.environment = ",
+            $environment,
+            " AND environment_role.account = $1
+             WHERE project.name = ",
+            $row,
+            ".project AND COALESCE(project_role.role, membership.role) <> 'none'
+                 AND COALESCE(environment_role.role, '') <> 'none')"
+        )
     };
 }
 
@@ -217,12 +237,14 @@ impl Store {
         Ok((lines, count))
     }
 
-    /// Environments that are not as they should be, the worst first.
-    pub async fn troubled_environments(&self, limit: u32) -> Result<Vec<Trouble>> {
-        let rows = sqlx::query(
-            "SELECT project, name AS environment, severity, status_at FROM environment WHERE severity >= 3
-             ORDER BY severity DESC, status_at DESC LIMIT $1",
-        )
+    /// Environments that are not as they should be and that an account may read, the worst first.
+    pub async fn troubled_environments(&self, account: &str, limit: u32) -> Result<Vec<Trouble>> {
+        let rows = sqlx::query(concat!(
+            "SELECT project, name AS environment, severity, status_at FROM environment WHERE severity >= 3 AND ",
+            readable!("environment", "environment.name"),
+            " ORDER BY severity DESC, status_at DESC LIMIT $2"
+        ))
+        .bind(account)
         .bind(limit.min(PAGE_LIMIT))
         .fetch_all(self.reader())
         .await?;
@@ -236,15 +258,17 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Runs that failed since `since` and are the newest of their branch, the newest first.
-    pub async fn failed_runs(&self, since: Timestamp, limit: u32) -> Result<Vec<FailedRun>> {
-        let rows = sqlx::query(
+    /// Runs that failed since `since`, are the newest of their branch, and that an account may read; the newest first.
+    pub async fn failed_runs(&self, account: &str, since: Timestamp, limit: u32) -> Result<Vec<FailedRun>> {
+        let rows = sqlx::query(concat!(
             "SELECT project, number, branch, finished_at FROM run AS failed
-             WHERE state = 'failed' AND finished_at >= $1 AND NOT EXISTS (
+             WHERE state = 'failed' AND finished_at >= $2 AND NOT EXISTS (
                  SELECT 1 FROM run WHERE run.project = failed.project AND run.number > failed.number
-                     AND run.branch = failed.branch)
-             ORDER BY finished_at DESC LIMIT $2",
-        )
+                     AND run.branch = failed.branch) AND ",
+            readable!("failed", "NULL"),
+            " ORDER BY finished_at DESC LIMIT $3"
+        ))
+        .bind(account)
         .bind(to_millis(since))
         .bind(limit.min(PAGE_LIMIT))
         .fetch_all(self.reader())
@@ -260,13 +284,15 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Rollouts whose preview waits for a person, the longest first.
-    pub async fn waiting_rollouts(&self, limit: u32) -> Result<Vec<Waiting>> {
-        let rows = sqlx::query(
+    /// Rollouts whose preview waits for a person and that an account may read, the longest first.
+    pub async fn waiting_rollouts(&self, account: &str, limit: u32) -> Result<Vec<Waiting>> {
+        let rows = sqlx::query(concat!(
             "SELECT project, environment, revision, started_at, progress FROM rollout
-             WHERE outcome = 'moving' AND progress IS NOT NULL AND decision IS NULL
-             ORDER BY started_at LIMIT $1",
-        )
+             WHERE outcome = 'moving' AND progress IS NOT NULL AND decision IS NULL AND ",
+            readable!("rollout", "rollout.environment"),
+            " ORDER BY started_at LIMIT $2"
+        ))
+        .bind(account)
         .bind(PAGE_LIMIT)
         .fetch_all(self.reader())
         .await?;

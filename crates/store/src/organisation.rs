@@ -34,6 +34,8 @@ pub struct Member {
     pub added_at: Timestamp,
     /// Whether the account is disabled.
     pub disabled: bool,
+    /// Whether they belong to it by a group at a login provider alone.
+    pub by_group: bool,
 }
 
 /// What somebody is in the organisation of a project, and there.
@@ -76,6 +78,7 @@ fn read_member(row: &SqliteRow) -> Result<Member> {
         role: parse("role", row.try_get("role")?)?,
         added_at: from_millis(row.try_get("added_at")?),
         disabled: row.try_get::<Option<i64>, _>("disabled_at")?.is_some(),
+        by_group: row.try_get::<i64, _>("by_group")? != 0,
     })
 }
 

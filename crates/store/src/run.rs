@@ -343,6 +343,23 @@ impl Store {
         text.flatten().map(|text| from_json("definition", &text)).transpose()
     }
 
+    /// The newest run of a branch for a commit.
+    pub async fn run_of(
+        &self,
+        project: &ProjectName,
+        branch: &BranchName,
+        commit: &CommitId,
+    ) -> Result<Option<RunNumber>> {
+        let number: Option<u32> =
+            sqlx::query_scalar("SELECT MAX(number) FROM run WHERE project = $1 AND branch = $2 AND commit_id = $3")
+                .bind(project.as_str())
+                .bind(branch.as_str())
+                .bind(commit.as_str())
+                .fetch_one(self.reader())
+                .await?;
+        Ok(number.map(RunNumber))
+    }
+
     /// The steps of a run, by name.
     pub async fn run_steps(&self, project: &ProjectName, number: RunNumber) -> Result<Vec<StepRecord>> {
         let rows = sqlx::query("SELECT * FROM step WHERE project = $1 AND run = $2 ORDER BY name")

@@ -1,6 +1,6 @@
 //! Configuration and secrets, by version. Values of secrets are sealed before they come here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use naru_model::job::SecretScope;
 use naru_model::{
@@ -8,17 +8,41 @@ use naru_model::{
 };
 use serde::Serialize;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use crate::intent::IntentKind;
-use crate::{Change, Result, Store, StoreError, Topic, from_json, from_millis, parse, to_json, to_millis};
+use crate::shared::changed;
+use crate::{Change, Result, Store, StoreError, Topic, Write, from_json, from_millis, parse, to_millis};
 
 /// One configuration version.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Configuration {
     /// Its number; 0 is the empty configuration.
     pub version: ConfigurationVersion,
-    /// Its variables.
+    /// What counts, by name.
     pub variables: BTreeMap<VariableName, String>,
+    /// The names among them that the project set.
+    pub inherited: BTreeSet<VariableName>,
+}
+
+impl Configuration {
+    /// The variables that are the environment's own.
+    pub fn own(&self) -> BTreeMap<VariableName, String> {
+        let own = self.variables.iter().filter(|(name, _)| !self.inherited.contains(*name));
+        own.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+/// Of the columns `version`, `variables` and `inherited`, the last two of which are NULL without a version.
+pub(crate) fn read_configuration(row: &SqliteRow) -> Result<Configuration> {
+    let Some(variables) = row.try_get::<Option<&str>, _>("variables")? else {
+        return Ok(Configuration::default());
+    };
+    Ok(Configuration {
+        version: ConfigurationVersion(row.try_get("version")?),
+        variables: from_json("configuration", variables)?,
+        inherited: from_json("configuration", row.try_get("inherited")?)?,
+    })
 }
 
 /// A secret as it may be shown: never its value.
@@ -32,6 +56,8 @@ pub struct SecretInfo {
     pub by: String,
     /// When.
     pub created_at: Timestamp,
+    /// Whether the environment has it from its project.
+    pub inherited: bool,
 }
 
 /// A sealed value and the version it was stored under; that may be newer than the one asked for.
@@ -41,11 +67,29 @@ pub struct SealedSecret {
     pub version: SecretVersion,
     /// The sealed text.
     pub sealed: String,
+    /// The project's version for whose place it is sealed; for the scope's own without it.
+    pub shared: Option<SecretVersion>,
 }
 
-fn place(scope: &SecretScope) -> (&ProjectName, &str) {
+impl SealedSecret {
+    /// The place that it is sealed for, when it was read in this scope.
+    pub fn place(&self, scope: &SecretScope) -> (SecretScope, SecretVersion) {
+        match (self.shared, scope) {
+            (Some(version), SecretScope::Environment(key)) => {
+                (SecretScope::Project(key.project.clone()), version)
+            }
+            _ => (scope.clone(), self.version),
+        }
+    }
+}
+
+/// Stands for the environment in rows of what a project has for all. No environment can be called so.
+pub(crate) const SHARED: &str = "*";
+
+pub(crate) fn place(scope: &SecretScope) -> (&ProjectName, &str) {
     match scope {
         SecretScope::Pipeline(project) => (project, ""),
+        SecretScope::Project(project) => (project, SHARED),
         SecretScope::Environment(key) => (&key.project, key.environment.as_str()),
     }
 }
@@ -54,7 +98,7 @@ impl Store {
     /// The configuration that the next render uses.
     pub async fn configuration(&self, key: &EnvironmentKey) -> Result<Configuration> {
         let row = sqlx::query(
-            "SELECT configuration.version, configuration.variables FROM configuration
+            "SELECT configuration.version, configuration.variables, configuration.inherited FROM configuration
              JOIN environment ON environment.project = configuration.project
                   AND environment.name = configuration.environment
                   AND environment.configuration = configuration.version
@@ -64,11 +108,7 @@ impl Store {
         .bind(key.environment.as_str())
         .fetch_optional(self.reader())
         .await?;
-        let Some(row) = row else { return Ok(Configuration::default()) };
-        Ok(Configuration {
-            version: ConfigurationVersion(row.try_get("version")?),
-            variables: from_json("configuration", row.try_get("variables")?)?,
-        })
+        row.as_ref().map_or_else(|| Ok(Configuration::default()), read_configuration)
     }
 
     /// Sets (`Some`) and unsets (`None`) variables: a new configuration version, and a render of it. Returns the version
@@ -80,68 +120,21 @@ impl Store {
         by: &str,
     ) -> Result<(ConfigurationVersion, Option<i64>)> {
         let mut write = self.write("configuration.change").await?;
-        let row = sqlx::query(
-            "SELECT environment.configuration AS current, configuration.variables FROM environment
-             LEFT JOIN configuration ON environment.project = configuration.project
-                  AND environment.name = configuration.environment
-                  AND environment.configuration = configuration.version
-             WHERE environment.project = $1 AND environment.name = $2",
-        )
-        .bind(key.project.as_str())
-        .bind(key.environment.as_str())
-        .fetch_optional(write.connection())
-        .await?
-        .ok_or_else(|| StoreError::Missing(format!("environment {key}")))?;
-        let before: BTreeMap<VariableName, String> = match row.try_get::<Option<String>, _>("variables")? {
-            Some(text) => from_json("configuration", &text)?,
-            None => BTreeMap::new(),
-        };
-        let mut after = before.clone();
-        for (name, value) in changes {
-            match value {
-                Some(value) => after.insert(name.clone(), value.clone()),
-                None => after.remove(name),
-            };
-        }
-        if after == before {
-            return Ok((ConfigurationVersion(row.try_get("current")?), None));
-        }
-        let version: u32 = sqlx::query_scalar(
-            "SELECT COALESCE(MAX(version), 0) + 1 FROM configuration WHERE project = $1 AND environment = $2",
-        )
-        .bind(key.project.as_str())
-        .bind(key.environment.as_str())
-        .fetch_one(write.connection())
-        .await?;
+        let before = write.current_configuration(key).await?;
+        let own = changed(&before.own(), changes);
         let now = self.now();
-        sqlx::query(
-            "INSERT INTO configuration (project, environment, version, variables, by, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(key.project.as_str())
-        .bind(key.environment.as_str())
-        .bind(version)
-        .bind(to_json(&after))
-        .bind(by)
-        .bind(to_millis(now))
-        .execute(write.connection())
-        .await?;
-        sqlx::query("UPDATE environment SET configuration = $3 WHERE project = $1 AND name = $2")
-            .bind(key.project.as_str())
-            .bind(key.environment.as_str())
-            .bind(version)
-            .execute(write.connection())
-            .await?;
+        let made = write.settle_configuration(key, &before, own, by, now).await?;
+        let Some(version) = made else { return Ok((before.version, None)) };
         let intent = write.intend(key, &IntentKind::Render, by, now).await?;
         write.commit().await?;
-        Ok((ConfigurationVersion(version), Some(intent)))
+        Ok((version, Some(intent)))
     }
 
     /// The secrets that the next render, or the next run, uses.
     pub async fn secrets(&self, scope: &SecretScope) -> Result<Vec<SecretInfo>> {
         let (project, environment) = place(scope);
         let rows = sqlx::query(
-            "SELECT current.name, current.version, version.by, version.created_at
+            "SELECT current.name, current.version, version.by, version.created_at, version.shared
              FROM secret_current AS current JOIN secret_version AS version
                ON version.project = current.project AND version.environment = current.environment
               AND version.name = current.name AND version.version = current.version
@@ -158,6 +151,7 @@ impl Store {
                     version: SecretVersion(row.try_get("version")?),
                     by: row.try_get("by")?,
                     created_at: from_millis(row.try_get("created_at")?),
+                    inherited: row.try_get::<Option<u32>, _>("shared")?.is_some(),
                 })
             })
             .collect()
@@ -214,9 +208,14 @@ impl Store {
         .bind(version.0)
         .execute(write.connection())
         .await?;
+        write.note_secrets(scope, by, now).await?;
         let intent = match scope {
             SecretScope::Environment(key) => Some(write.intend(key, &IntentKind::Render, by, now).await?),
             SecretScope::Pipeline(_) => None,
+            SecretScope::Project(project) => {
+                write.spread_secret(project, name, by, now).await?;
+                None
+            }
         };
         write.ring(Change { topic: Topic::Releases, project: Some(project.clone()) });
         write.commit().await?;
@@ -224,7 +223,8 @@ impl Store {
     }
 
     /// Unsets a secret. Its versions stay for revisions that name them, unless `revoke`: then they can no longer be
-    /// revealed, and a rollback uses what is current and says so.
+    /// revealed, and a rollback uses what is current and says so. An environment then has what its project has under the
+    /// name; what it has from there cannot be unset in it, which is refused as stale.
     pub async fn unset_secret(
         &self,
         scope: &SecretScope,
@@ -232,34 +232,32 @@ impl Store {
         revoke: bool,
         by: &str,
     ) -> Result<Option<i64>> {
-        let (project, environment) = place(scope);
+        let now = self.now();
         let mut write = self.write("secret.unset").await?;
-        let done =
-            sqlx::query("DELETE FROM secret_current WHERE project = $1 AND environment = $2 AND name = $3")
-                .bind(project.as_str())
-                .bind(environment)
-                .bind(name.as_str())
-                .execute(write.connection())
-                .await?;
-        if revoke {
-            sqlx::query(
-                "UPDATE secret_version SET sealed = NULL WHERE project = $1 AND environment = $2 AND name = $3",
-            )
-            .bind(project.as_str())
-            .bind(environment)
-            .bind(name.as_str())
-            .execute(write.connection())
-            .await?;
+        if let SecretScope::Environment(key) = scope
+            && write.taken_over(key, name).await?.is_some_and(|from| from.is_some())
+        {
+            return Err(StoreError::Stale("the environment has this secret from its project"));
         }
-        if done.rows_affected() == 0 && !revoke {
+        let was_set = write.forget_current(scope, name).await?;
+        if revoke {
+            write.revoke(scope, name).await?;
+        }
+        if !was_set && !revoke {
             return Err(StoreError::Missing(format!("secret {name}")));
         }
         let intent = match scope {
             SecretScope::Environment(key) => {
-                Some(write.intend(key, &IntentKind::Render, by, self.now()).await?)
+                write.take_over(key, name, by, now).await?;
+                Some(write.intend(key, &IntentKind::Render, by, now).await?)
             }
             SecretScope::Pipeline(_) => None,
+            SecretScope::Project(project) => {
+                write.spread_secret(project, name, by, now).await?;
+                None
+            }
         };
+        write.note_secrets(scope, by, now).await?;
         write.commit().await?;
         Ok(intent)
     }
@@ -273,7 +271,7 @@ impl Store {
     ) -> Result<Option<SealedSecret>> {
         let (project, environment) = place(scope);
         let row = sqlx::query(
-            "SELECT version.version, version.sealed FROM secret_version AS version
+            "SELECT version.version, version.sealed, version.shared FROM secret_version AS version
              LEFT JOIN secret_current AS current
                ON current.project = version.project AND current.environment = version.environment
               AND current.name = version.name AND current.version = version.version
@@ -291,8 +289,27 @@ impl Store {
             Ok(SealedSecret {
                 version: SecretVersion(row.try_get("version")?),
                 sealed: row.try_get("sealed")?,
+                shared: row.try_get::<Option<u32>, _>("shared")?.map(SecretVersion),
             })
         })
         .transpose()
+    }
+}
+
+impl Write<'_> {
+    /// Forgets the values of all versions of a secret; of a project's also where environments have taken them over.
+    async fn revoke(&mut self, scope: &SecretScope, name: &SecretName) -> Result<()> {
+        let (project, environment) = place(scope);
+        sqlx::query(
+            "UPDATE secret_version SET sealed = NULL WHERE project = $1 AND name = $3
+               AND (environment = $2 OR ($2 = $4 AND shared IS NOT NULL))",
+        )
+        .bind(project.as_str())
+        .bind(environment)
+        .bind(name.as_str())
+        .bind(SHARED)
+        .execute(self.connection())
+        .await?;
+        Ok(())
     }
 }

@@ -170,7 +170,7 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   const fields = new URLSearchParams(new FormData(form, event.submitter));
   history.replaceState({ scroll: scrollY }, "");
-  if (form.method === "get") {
+  if (form.method === "get" || event.submitter?.formMethod === "get") {
     url.search = fields;
     return visit(url.href);
   }
@@ -444,8 +444,36 @@ class Log {
     else this.render();
     const details = view.closest("details");
     details?.addEventListener("toggle", () => details.open && (this.size(), this.follows ? this.toEnd() : this.render()));
-    if (!this.over) this.timer = setInterval(() => this.look(), LOOK_EVERY);
+    if (view.dataset.follow) this.listen(view.dataset.follow);
+    else if (!this.over) this.timer = setInterval(() => this.look(), LOOK_EVERY);
     new ResizeObserver(() => this.render()).observe(this.box);
+  }
+
+  /** Looks whenever a line was printed; and now and then while the stream is away. Nobody is rung in a hidden tab. */
+  listen(url) {
+    const from = new URL(url, location.href);
+    let events = null;
+    const ring = (event) => {
+      if (event.lastEventId) from.searchParams.set("after", event.lastEventId);
+      this.rung ??= setTimeout(() => ((this.rung = null), this.look()), LOOK_EVERY / 4);
+    };
+    this.tend = () => {
+      const gone = !this.view.isConnected;
+      if (gone) clearInterval(this.timer);
+      if (gone || document.hidden) {
+        events?.close();
+        events = null;
+        return;
+      }
+      if (events?.readyState === EventSource.OPEN) return;
+      this.look();
+      if (events && events.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      events = new EventSource(from);
+      events.addEventListener("line", ring);
+    };
+    this.timer = setInterval(this.tend, LOOK_EVERY * 6);
+    this.tend();
+    addEventListener("pagehide", () => events?.close(), { once: true });
   }
 
   controls() {
@@ -522,6 +550,7 @@ class Log {
     const total = Number(response.headers.get("naru-total"));
     this.over = response.headers.get("naru-over") === "true";
     if (total !== this.total) {
+      if (total < this.total) this.blocks.clear(); // the oldest lines made room: the others have new numbers
       this.total = total;
       this.size();
     }
@@ -588,7 +617,7 @@ class Log {
 
   /** While lines are still being printed: how many there are by now. */
   async look() {
-    if (!this.view.isConnected) return clearInterval(this.timer);
+    if (!this.view.isConnected) return this.tend ? this.tend() : clearInterval(this.timer);
     if (document.hidden || this.looking || !this.box.clientHeight) return;
     this.looking = true;
     const before = this.total;

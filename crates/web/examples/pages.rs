@@ -11,12 +11,61 @@ mod seed;
 #[allow(dead_code, reason = "tests use the rest")]
 mod world;
 
-use naru_model::rollout::Status;
+use naru_identity::NewInvitation;
+use naru_model::authorise::Principal;
+use naru_model::role::{LocalRole, Role};
+use naru_model::rollout::{ReplicaKey, ReplicaSeen, ReplicaState, Status};
+use naru_model::workload::TemplateHash;
+use naru_model::{EnvironmentKey, OrganisationName, ProjectName, RevisionNumber};
+use naru_store::log::{LogRecord, LogStream};
+use secrecy::ExposeSecret as _;
 use seed::{Ending, environment, log_of, printed, run};
 use world::World;
 
 /// Lines of the longest log.
 const LONG: usize = 1_000_000;
+
+/// Somebody in every role, a role of its own, an invitation, a protected environment.
+async fn people(world: &World) {
+    let main = OrganisationName::main();
+    for (login, role) in [("hana", Role::Maintainer), ("jun", Role::Developer), ("yuna", Role::Viewer)] {
+        world.store.create_account(login, "").await.unwrap();
+        world.store.join(&main, login, role).await.unwrap();
+    }
+    let shop = "shop".parse().unwrap();
+    world.store.set_project_role(&shop, "yuna", Some(LocalRole::Developer)).await.unwrap();
+    let production = EnvironmentKey { project: shop, environment: "production".parse().unwrap() };
+    world.store.set_environment_role(&production, "jun", Some(LocalRole::Maintainer)).await.unwrap();
+    world.store.protect_environment(&production, true).await.unwrap();
+    let minji = Principal { login: "minji".to_owned(), credential_id: "password".to_owned() };
+    let role = Role::Developer;
+    let new = NewInvitation { organisation: main, role, address: "for sora".to_owned(), lasts: None };
+    let link = world.identity.invite(&minji, new).await.unwrap();
+    println!("/join?token={}", link.plain.expose_secret());
+}
+
+/// What the services of the shop print, and what runs there.
+async fn output(world: &World, shop: &ProjectName) {
+    let environment = EnvironmentKey { project: shop.clone(), environment: "production".parse().unwrap() };
+    let stream = LogStream::Service { environment, service: "web".parse().unwrap() };
+    let at = world.store.now();
+    let line = |number: u32| LogRecord {
+        at,
+        source: format!("web-{}-{}", 1 + number / 2000, number % 2),
+        text: format!("\u{1b}[32mGET\u{1b}[0m /basket/{number} 200 in {} ms", number % 17),
+    };
+    world.logs.append(&stream, (0..6000).map(line).collect()).await.unwrap();
+    let seen = |index, attempt, state| ReplicaSeen {
+        key: ReplicaKey { service: "web".parse().unwrap(), revision: RevisionNumber(3), index, attempt },
+        template: TemplateHash(String::new()),
+        state,
+        address: None,
+    };
+    *world.behind.replicas.lock().unwrap() = Some(vec![
+        seen(0, 0, ReplicaState::Running { since: at, ready: true }),
+        seen(1, 4, ReplicaState::Running { since: at, ready: false }),
+    ]);
+}
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -50,9 +99,13 @@ async fn main() -> std::io::Result<()> {
     let stream = log_of(&blog, number, "test");
     printed(&world, &stream, ["running 12 tests".to_owned()]).await;
     world.project("notes").await;
+    people(&world).await;
+    output(&world, &shop).await;
 
     let listener = tokio::net::TcpListener::bind(&address).await?;
     let browser = page::Browser::minji(&world).await;
+    // The login is old by now, so that acts which give rights lead to the page that asks for the password.
+    world.pass(std::time::Duration::from_mins(11));
     println!("http://{}\n{}", listener.local_addr()?, browser.cookie);
     axum::serve(listener, world.router.clone()).await
 }

@@ -21,7 +21,7 @@ use naru_store::project::Project;
 use crate::Cx;
 use crate::failure::{Failure, ProblemCode, Result};
 
-pub(crate) use credentials::{SESSION_COOKIE, cookie, credentials};
+pub(crate) use credentials::{cookie, credentials, session_cookie_of};
 pub(crate) use origin::{CameFrom, origin};
 
 /// What a route asks for, and what is written down when it was used.
@@ -132,7 +132,7 @@ fn place(resource: &Resource) -> (Option<&OrganisationName>, Option<&ProjectName
 async fn admit(cx: &Cx, rule: Rule, request: &mut Request) -> Result<Option<Asking>> {
     let access = rule.access;
     let Some((_, permission)) = access.asked() else { return Ok(None) };
-    let credentials = credentials(request.headers());
+    let credentials = credentials(&cx.address, request.headers());
     // Who is not logged in learns nothing, not even about names.
     let known = cx.identity.identify(&credentials).await.map_err(|denied| Failure::from(&denied))?;
     let resource = match access {
@@ -199,6 +199,8 @@ impl Asking {
         if denied != Denied::Forbidden {
             return Err((&denied).into());
         }
+        let Principal { login, credential_id } = &self.known.principal;
+        tracing::warn!(login, credential = credential_id, %permission, ?resource, "a request was refused");
         if permission != Permission::Read && self.may(cx, Permission::Read, resource).await? {
             return Err(Failure::forbidden(permission));
         }

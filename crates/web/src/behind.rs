@@ -3,7 +3,17 @@
 
 use async_trait::async_trait;
 use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
+use naru_model::rollout::ReplicaSeen;
 use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
+
+/// A part of the data folder, and how much it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// What it is called there.
+    pub name: String,
+    /// How much its files hold.
+    pub bytes: u64,
+}
 
 /// Answers from outside the store.
 #[async_trait]
@@ -62,6 +72,12 @@ pub trait Behind: Send + Sync + 'static {
 
     /// What the edge counts, and the media type it is written in.
     async fn metrics(&self) -> Result<(&'static str, String), Problem>;
+
+    /// Every replica of an environment as the engine sees it, those that exited included.
+    async fn replicas(&self, key: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem>;
+
+    /// What the data folder holds, the largest part first. May take long where there are many files.
+    async fn storage(&self) -> Result<Vec<Stored>, Problem>;
 
     /// Where an environment can be reached, as URLs.
     async fn urls(&self, key: &EnvironmentKey) -> Vec<String>;

@@ -1,17 +1,18 @@
 //! What is checked before anything else is looked at: that the request names this server, that a change does not come
 //! from a stranger's page, and that bodies are JSON. Also the extractors that parse bodies, paths and queries.
 
+use axum::Router;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, map_response};
 use axum::response::{IntoResponse as _, Response};
 use naru_model::Problem;
 use serde::de::DeserializeOwned;
 
 use crate::failure::{Failure, Result};
-use crate::{Cx, access};
+use crate::{Address, Cx, access};
 
 /// Hosts that always mean this machine.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
@@ -27,9 +28,28 @@ pub(crate) async fn check(State(cx): State<Cx>, mut request: Request, next: Next
     request.extensions_mut().insert(origin);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert("x-content-type-options", header::HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(header::HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Of what is no page: nothing in it runs or loads anything, and nobody frames it.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// For a year, browsers use nothing but TLS. Hosts below may be services, which decide for themselves.
+const ONLY_TLS: &str = "max-age=31536000";
+
+/// Puts around everything that one port serves what no answer may lack: no guessing of types, a content policy, and the
+/// word to come with TLS only where that is how people come.
+pub fn guarded(router: Router, address: &Address) -> Router {
+    let has_tls = address.has_tls();
+    router.layer(map_response(move |mut response: Response| {
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
+        if has_tls {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+        }
+        std::future::ready(response)
+    }))
 }
 
 fn check_request(hosts: &[String], request: &Request) -> Result<()> {

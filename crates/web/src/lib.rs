@@ -27,7 +27,8 @@ use naru_store::Store;
 use naru_store::log::LogStore;
 use tokio::sync::Semaphore;
 
-pub use behind::Behind;
+pub use behind::{Behind, Stored};
+pub use border::guarded;
 pub use pages::PageRoute;
 
 /// The largest body that is read: configuration with many variables fits.
@@ -66,6 +67,13 @@ pub struct Address {
     pub proxies: Vec<IpAddr>,
 }
 
+impl Address {
+    /// Whether browsers reach it with TLS.
+    fn has_tls(&self) -> bool {
+        self.base_url.starts_with("https://")
+    }
+}
+
 /// What handlers are given.
 #[derive(Clone)]
 struct Cx(Arc<Inner>);
@@ -85,11 +93,15 @@ impl std::ops::Deref for Cx {
 /// The API and the pages.
 pub fn router(cx: WebContext) -> Router {
     let cx = Cx(Arc::new(Inner { web: cx, streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)) }));
-    table::router(&cx)
+    let address = cx.address.clone();
+    let router = table::router(&cx)
         .merge(pages::router(&cx))
+        .fallback(pages::nowhere)
+        .method_not_allowed_fallback(pages::not_so)
         .layer(axum::middleware::from_fn_with_state(cx.clone(), border::check))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .with_state(cx)
+        .with_state(cx);
+    guarded(router, &address)
 }
 
 /// The OpenAPI 3.1 document of the API, as JSON with a final newline; the same text as `docs/reference/openapi.json`.

@@ -5,6 +5,7 @@
 //! a [`shell::Shell`]; a row in [`table`].
 
 mod account;
+mod accounts;
 mod activity;
 mod ansi;
 mod answer;
@@ -18,10 +19,13 @@ mod environment;
 mod graph;
 mod home;
 mod html;
+mod instance;
 mod join;
 mod language;
 mod log;
 mod login;
+mod logs;
+mod meaning;
 mod metrics;
 mod new_project;
 mod organisation;
@@ -34,6 +38,7 @@ mod projects;
 mod provider;
 mod refusal;
 mod releases;
+mod replicas;
 mod revision;
 mod revisions;
 mod role;
@@ -43,11 +48,16 @@ mod runs;
 mod security;
 mod settings;
 mod setup;
+mod shared;
 mod shell;
 mod sign;
+mod starter;
 mod totp;
 mod triggers;
+mod versions;
 mod when;
+
+pub(crate) use answer::{not_so, nowhere};
 
 use axum::Router;
 use axum::handler::Handler;
@@ -102,7 +112,7 @@ fn post<H: Handler<T, Cx>, T: 'static>(access: Access, path: &'static str, handl
 #[rustfmt::skip] // one row, one line
 fn table() -> Vec<Row> {
     use Access::{Environment, Instance, Open, Project};
-    use Permission::{Administer, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance};
+    use Permission::{Administer, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance};
     let rows = vec![
         get(Open, "/assets/{name}", assets::show),
         get(Open, "/login", login::form),
@@ -130,6 +140,7 @@ fn table() -> Vec<Row> {
         get(Instance(OwnTokens), "/new", new_project::form),
         post(Instance(OwnTokens), "/new", new_project::create).audited("project.create"),
         get(Instance(OwnTokens), "/new/check", new_project::check),
+        get(Instance(OwnTokens), "/new/check/host", new_project::check_host),
         get(Project(Read), "/projects/{project}", project::show),
         get(Project(Read), "/projects/{project}/runs", runs::show),
         get(Project(Read), "/projects/{project}/runs/{run}", run::show),
@@ -139,6 +150,10 @@ fn table() -> Vec<Row> {
         get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/find", log::find),
         get(Project(Read), "/projects/{project}/runs/{run}/steps/{step}/text", log::text),
         get(Environment(Read), "/projects/{project}/environments/{environment}/metrics", metrics::show),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/logs", logs::show),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/logs/{service}/lines", logs::lines),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/logs/{service}/find", logs::find),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/logs/{service}/text", logs::text),
         get(Project(Read), "/projects/{project}/triggers", triggers::show),
         post(Project(Run), "/projects/{project}/triggers/{trigger}/replay", triggers::replay).audited("trigger.replay"),
         get(Project(Read), "/projects/{project}/releases", releases::list),
@@ -159,19 +174,37 @@ fn table() -> Vec<Row> {
         get(Environment(Read), "/projects/{project}/environments/{environment}/compare", revision::compare),
         get(Environment(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::confirm),
         post(Environment(Deploy), "/projects/{project}/environments/{environment}/rollback", rollback::roll_back).audited("environment.rollback"),
+    ];
+    rows.into_iter().chain(setting_rows()).chain(people_rows()).collect()
+}
+
+#[rustfmt::skip] // one row, one line
+fn setting_rows() -> Vec<Row> {
+    use Access::{Environment, Project};
+    use Permission::{Configure, Read, ReadSecrets};
+    vec![
         get(Environment(Read), "/projects/{project}/environments/{environment}/configuration", configuration::show),
         post(Environment(Configure), "/projects/{project}/environments/{environment}/configuration", configuration::set).audited("configuration.change"),
         post(Environment(Configure), "/projects/{project}/environments/{environment}/configuration/unset", configuration::unset).audited("configuration.change"),
         post(Environment(Configure), "/projects/{project}/environments/{environment}/secrets", configuration::set_secret).audited("secret.set"),
         post(Environment(Configure), "/projects/{project}/environments/{environment}/secrets/unset", configuration::unset_secret).audited("secret.unset"),
-    ];
-    rows.into_iter().chain(people_rows()).collect()
+        get(Environment(Read), "/projects/{project}/environments/{environment}/configuration/versions", versions::show),
+        post(Environment(Configure), "/projects/{project}/environments/{environment}/configuration/restore", versions::restore).audited("configuration.restore"),
+        get(Environment(Read), "/projects/{project}/environments/{environment}/configuration/export", crate::routes::setting_version::export_configuration),
+        post(Environment(Configure), "/projects/{project}/environments/{environment}/secrets/restore", versions::restore_secrets).audited("secret.restore"),
+        post(Environment(ReadSecrets), "/projects/{project}/environments/{environment}/secrets/export", versions::export_secrets).audited("secret.export").fresh(),
+        get(Project(Read), "/projects/{project}/configuration", shared::show),
+        post(Project(Configure), "/projects/{project}/configuration", shared::set).audited("configuration.change"),
+        post(Project(Configure), "/projects/{project}/configuration/unset", shared::unset).audited("configuration.change"),
+        post(Project(Configure), "/projects/{project}/configuration/secrets", shared::set_secret).audited("secret.set"),
+        post(Project(Configure), "/projects/{project}/configuration/secrets/unset", shared::unset_secret).audited("secret.unset"),
+    ]
 }
 
 #[rustfmt::skip] // one row, one line
 fn people_rows() -> Vec<Row> {
     use Access::{Environment, Instance, Open, Organisation, Project};
-    use Permission::{Administer, AdministerInstance, ManageMembers, OwnTokens, Read};
+    use Permission::{Administer, AdministerInstance, ManageMembers, OwnTokens, Read, ReadInstance};
     vec![
         post(Instance(OwnTokens), "/account/profile", account::change_profile).audited("account.profile"),
         get(Instance(OwnTokens), "/account/security", security::show),
@@ -195,6 +228,10 @@ fn people_rows() -> Vec<Row> {
         post(Organisation(Read), "/organisations/{organisation}/leave", organisation::leave).audited("member.leave").fresh(),
         post(Organisation(ManageMembers), "/organisations/{organisation}/invitations", organisation::invite).audited("invitation.create").fresh(),
         post(Organisation(ManageMembers), "/organisations/{organisation}/invitations/revoke", organisation::take_back).audited("invitation.revoke"),
+        get(Instance(ReadInstance), "/instance", instance::show),
+        get(Instance(AdministerInstance), "/instance/accounts", accounts::show),
+        post(Instance(AdministerInstance), "/instance/accounts", accounts::change).audited("account.change").fresh(),
+        post(Instance(AdministerInstance), "/instance/accounts/password", accounts::password_link).audited("account.password-link").fresh(),
         get(Project(Administer), "/projects/{project}/people", people::show),
         post(Project(ManageMembers), "/projects/{project}/people", people::set).audited("role.set").fresh(),
         post(Project(ManageMembers), "/projects/{project}/people/unset", people::unset).audited("role.unset").fresh(),
@@ -223,7 +260,9 @@ fn page_of_form(headers: &HeaderMap, path: &str) -> String {
     let is_page = |path: &str| pages.iter().any(|page| page.method == "GET" && fits(page.path, path));
     let came_from = came_from(headers).filter(|place| is_page(place.split('?').next().unwrap_or_default()));
     let above = || path.char_indices().rev().filter(|(_, c)| *c == '/').map(|(at, _)| &path[..at]);
-    came_from.or_else(|| above().find(|path| is_page(path)).map(str::to_owned)).unwrap_or_else(|| "/".to_owned())
+    came_from
+        .or_else(|| above().find(|path| is_page(path)).map(str::to_owned))
+        .unwrap_or_else(|| "/".to_owned())
 }
 
 /// The place on this server that the request was sent from.
@@ -302,7 +341,12 @@ mod tests {
         };
         let delete = "/projects/shop/settings/delete";
         assert_eq!(from("http://naru.example:7070/account?after=x", "/account/tokens"), "/account?after=x");
-        for stranger in ["", "http://evil.example/account", "http://naru.example:7070/none", "http://naru.example:7070//evil.example/"] {
+        for stranger in [
+            "",
+            "http://evil.example/account",
+            "http://naru.example:7070/none",
+            "http://naru.example:7070//evil.example/",
+        ] {
             assert_eq!(from(stranger, delete), "/projects/shop/settings", "{stranger}");
         }
         assert_eq!(from("", "/none/at/all"), "/");

@@ -23,6 +23,8 @@ pub(crate) mod release;
 pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod setting;
+pub(crate) mod setting_version;
+pub(crate) mod shared_setting;
 pub(crate) mod totp;
 pub(crate) mod trigger;
 

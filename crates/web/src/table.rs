@@ -58,11 +58,11 @@ impl Entry {
 #[rustfmt::skip] // one row, one line
 fn table() -> Vec<Entry> {
     use Permission::{
-        Administer, AdministerInstance, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance,
+        AdministerInstance, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance,
     };
     use routes::{
         account, audit, certificate, crossing, environment as environments, event, external_login, instance as here, intent,
-        log, maintenance, metric, project as projects, receipt, release, rollout, run, setting, trigger,
+        log, maintenance, metric, project as projects, receipt, release, rollout, run, trigger,
     };
     let rows = vec![
         open(routes!(here::healthz)),
@@ -120,21 +120,42 @@ fn table() -> Vec<Entry> {
         environment(Read, routes!(crossing::show)),
         environment(Read, routes!(log::service_logs)),
         environment(Read, routes!(metric::show)),
-        environment(Read, routes!(setting::show_configuration)),
-        environment(Configure, routes!(setting::change_configuration)).audited("configuration.change"),
         environment(Read, routes!(maintenance::show)),
         environment(Deploy, routes!(maintenance::begin)).audited("maintenance.begin"),
         environment(Deploy, routes!(maintenance::end)).audited("maintenance.end"),
         environment(Read, routes!(certificate::show_transport)),
         environment(Configure, routes!(certificate::set_transport)).audited("transport.set"),
+    ];
+    rows.into_iter().chain(setting_rows()).chain(people_rows()).collect()
+}
+
+#[rustfmt::skip] // one row, one line
+fn setting_rows() -> Vec<Entry> {
+    use Permission::{Administer, Configure, Read, ReadSecrets};
+    use routes::{setting, setting_version as versions, shared_setting as shared};
+    vec![
+        environment(Read, routes!(setting::show_configuration)),
+        environment(Configure, routes!(setting::change_configuration)).audited("configuration.change"),
+        environment(Read, routes!(versions::list_configuration)),
+        environment(Read, routes!(versions::compare_configuration)),
+        environment(Configure, routes!(versions::restore_configuration)).audited("configuration.restore"),
+        environment(Read, routes!(versions::export_configuration)),
         environment(Read, routes!(setting::list_secrets)),
         environment(Configure, routes!(setting::set_secret)).audited("secret.set"),
         environment(Configure, routes!(setting::unset_secret)).audited("secret.unset"),
+        environment(Read, routes!(versions::list_secrets)),
+        environment(Read, routes!(versions::compare_secrets)),
+        environment(Configure, routes!(versions::restore_secrets)).audited("secret.restore"),
+        environment(ReadSecrets, routes!(versions::export_secrets)).audited("secret.export").fresh(),
+        project(Read, routes!(shared::show)),
+        project(Configure, routes!(shared::change)).audited("configuration.change"),
+        project(Read, routes!(shared::list_secrets)),
+        project(Configure, routes!(shared::set_secret)).audited("secret.set"),
+        project(Configure, routes!(shared::unset_secret)).audited("secret.unset"),
         project(Read, routes!(setting::list_pipeline_secrets)),
         project(Administer, routes!(setting::set_pipeline_secret)).audited("secret.set"),
         project(Administer, routes!(setting::unset_pipeline_secret)).audited("secret.unset"),
-    ];
-    rows.into_iter().chain(people_rows()).collect()
+    ]
 }
 
 #[rustfmt::skip] // one row, one line

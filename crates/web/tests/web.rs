@@ -6,6 +6,8 @@ mod access;
 mod certificate;
 #[path = "web/document.rs"]
 mod document;
+#[path = "web/guard.rs"]
+mod guard;
 #[path = "web/maintenance.rs"]
 mod maintenance;
 #[path = "web/metric.rs"]
@@ -20,6 +22,8 @@ mod page_confirm;
 mod page_environment;
 #[path = "web/page_frame.rs"]
 mod page_frame;
+#[path = "web/page_logs.rs"]
+mod page_logs;
 #[path = "web/page_metrics.rs"]
 mod page_metrics;
 #[path = "web/page_organisation.rs"]
@@ -50,5 +54,7 @@ mod setup;
 mod stream;
 #[path = "web/totp.rs"]
 mod totp;
+#[path = "web/version.rs"]
+mod version;
 #[path = "web/world.rs"]
 mod world;

@@ -71,6 +71,7 @@ async function placesOf(project, run) {
     trigger: trigger.id,
     release: release.number,
     revision: revision.number,
+    organisation: 'main',
     login: 'minji',
   };
 }

@@ -24,11 +24,11 @@ pub(crate) async fn login(arguments: Login, screen: &mut Screen) -> Result<()> {
     let url = url.ok_or_else(crate::client::not_logged_in)?;
     if arguments.token_stdin {
         let token = screen.outside.secret_text("Token")?.trim().to_owned();
-        let client = Client::new(&url, Some(token.clone()))?;
+        let client = Client::new(&screen.outside, &url, Some(token.clone()))?;
         let who = client.get::<Whoami>("/api/v1/whoami").await?.view;
         return remember(screen, &client, token, &who.login);
     }
-    let client = Client::new(&url, None)?;
+    let client = Client::new(&screen.outside, &url, None)?;
     let login = match arguments.name {
         Some(login) => login,
         None => screen.outside.line("Login")?,
@@ -42,7 +42,7 @@ pub(crate) async fn login(arguments: Login, screen: &mut Screen) -> Result<()> {
 }
 
 async fn set_up(url: &str, setup_token: String, login: Option<String>, screen: &mut Screen) -> Result<()> {
-    let client = Client::new(url, None)?;
+    let client = Client::new(&screen.outside, url, None)?;
     let login = match login {
         Some(login) => login,
         None => screen.outside.line("Login of the first administrator")?,

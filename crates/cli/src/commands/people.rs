@@ -162,7 +162,7 @@ fn invitations(screen: &mut Screen, page: &Page<api::Invitation>) {
 
 async fn accept(link: &str, name: Option<String>, screen: &mut Screen) -> Result<()> {
     let (url, invitation) = take_apart(link)?;
-    let client = Client::new(&url, None)?;
+    let client = Client::new(&screen.outside, &url, None)?;
     let login = match name {
         Some(login) => login,
         None => screen.outside.line("Login of your new account")?,
@@ -316,7 +316,7 @@ async fn change(client: &Client, login: &str, change: AccountChange) -> Result<(
 
 async fn reset(link: &str, screen: &mut Screen) -> Result<()> {
     let (url, link) = take_apart(link)?;
-    let client = Client::new(&url, None)?;
+    let client = Client::new(&screen.outside, &url, None)?;
     let password = account::new_password(screen)?;
     client.post::<Value>("/api/v1/password-reset", &PasswordReset { link, password }).await?;
     screen.note(format!("the password is set; log in with: naru login {url}"));

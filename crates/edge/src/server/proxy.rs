@@ -308,9 +308,8 @@ impl Attempt<'_> {
         if !anew && let Some(sender) = backend.reuse(worker, limits) {
             return Ok(Connected { sender, fresh: None });
         }
-        let connected = async {
-            if anew { backend.anew(limits).await } else { backend.next(worker, limits).await }
-        };
+        let connected =
+            async { if anew { backend.anew(limits).await } else { backend.next(worker, limits).await } };
         // The replica is not to blame for those who wait: others are being served.
         let connected = tokio::time::timeout(self.patience, connected).await.map_err(|_| Failure::TooSlow)?;
         connected.map_err(|error| {

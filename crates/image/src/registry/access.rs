@@ -43,6 +43,9 @@ impl Registry {
         let repository = parse_repository(project, name)?;
         let resource = Resource::Project(repository.project.clone());
         if let Err(denied) = self.authorise.authorise(&credentials, permission, &resource).await {
+            if denied == Denied::Forbidden {
+                tracing::warn!(%permission, project = %repository.project, "a registry request was refused");
+            }
             let may_read = denied == Denied::Forbidden
                 && permission != Permission::Read
                 && self.authorise.authorise(&credentials, Permission::Read, &resource).await.is_ok();

@@ -1,6 +1,6 @@
 //! Releases, environments, revisions, and what changes them, on the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{CommitId, ConfigurationVersion, ReleaseNumber, RevisionNumber, RunNumber, SecretVersion};
 use crate::name::{BranchName, EnvironmentName, SecretName, VariableName};
@@ -278,6 +278,9 @@ pub struct Configuration {
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
     pub variables: BTreeMap<VariableName, String>,
+    /// The names that come from the project: the environment sets none of them itself.
+    #[serde(default)]
+    pub inherited: BTreeSet<VariableName>,
 }
 
 /// Sets and unsets variables, all at once.
@@ -314,6 +317,9 @@ pub struct Secret {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// Whether an environment has it from its project.
+    #[serde(default)]
+    pub inherited: bool,
 }
 
 /// A new value of a secret. It can be written and never read back.

@@ -14,6 +14,7 @@ mod metric;
 mod organisation;
 mod project;
 mod receipt;
+mod setting;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,7 @@ pub use metric::*;
 pub use organisation::*;
 pub use project::*;
 pub use receipt::*;
+pub use setting::*;
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

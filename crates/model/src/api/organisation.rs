@@ -34,6 +34,9 @@ pub struct Member {
     pub added_at: Timestamp,
     /// Whether the account is disabled.
     pub disabled: bool,
+    /// Whether a group at a login provider alone makes them a member: their role is decided there, at each login.
+    #[serde(default)]
+    pub by_group: bool,
 }
 
 /// What a new organisation should be.

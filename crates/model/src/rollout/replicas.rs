@@ -16,7 +16,7 @@ const STEADY: Duration = Duration::from_mins(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Requests are held for a replica that is started again so soon: it may have been stopped for a revision that was
 /// overtaken. What keeps exiting for longer fails them at once.
-const WORTH_HOLDING: Duration = Duration::from_secs(1);
+const WORTH_HOLDING: Duration = Duration::from_secs(4);
 /// How long a replica whose template nobody knows any more may take to stop.
 const STOP_UNKNOWN: Duration = Duration::from_secs(10);
 

@@ -2,6 +2,7 @@
 
 mod behind;
 mod guards;
+mod storage;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -167,6 +168,11 @@ pub(super) async fn assemble(
         external: external.clone(),
         data: folder.path(""),
     };
+    let address = Address {
+        base_url: public_url.clone(),
+        hosts: host_of(&public_url).into_iter().collect(),
+        proxies: arguments.trusted_proxies.clone(),
+    };
     let web = naru_web::router(WebContext {
         store: ground.store.clone(),
         identity: ground.identity,
@@ -174,15 +180,11 @@ pub(super) async fn assemble(
         keys: ground.keys,
         logs: ground.logs.clone(),
         behind: Arc::new(behind),
-        address: Address {
-            base_url: public_url.clone(),
-            hosts: host_of(&public_url).into_iter().collect(),
-            proxies: arguments.trusted_proxies.clone(),
-        },
+        address: address.clone(),
     });
     let sampler = naru_observe::Sampler::new(ground.store.clone(), engine.clone(), Arc::new(edge.client()));
     Ok(Parts {
-        router: web.merge(hosting.router()).merge(registry.router()),
+        router: naru_web::guarded(web.merge(hosting.router()).merge(registry.router()), &address),
         public_url,
         setup_token: setup_token.map(|token| token.expose_secret().to_owned()),
         edge,

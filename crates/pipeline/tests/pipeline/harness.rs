@@ -27,7 +27,7 @@ use naru_source::git::{Git, Variable};
 use naru_store::Store;
 use naru_store::log::{Cursor, LogLimits, LogStore, LogStream};
 use naru_store::run::Run;
-use naru_store::trigger::TriggerId;
+use naru_store::trigger::{NewTrigger, SettledIn, Settlement, TriggerId, TriggerKind, TriggerState};
 use secrecy::SecretString;
 
 pub(crate) struct Hand(AtomicI64);
@@ -231,6 +231,26 @@ impl Harness {
 
     pub(crate) async fn trigger(&self, branch: &str, commit: &CommitId) -> TriggerId {
         self.cx.store.request_run(&shop(), &branch.parse().unwrap(), commit, "tester").await.unwrap()
+    }
+
+    /// A push is written down, and git takes it.
+    pub(crate) async fn receive(&self, branch: &str, commit: &CommitId) -> TriggerId {
+        let push = NewTrigger {
+            project: shop(),
+            kind: TriggerKind::Push,
+            reference: format!("refs/heads/{branch}"),
+            old: None,
+            new: Some(commit.clone()),
+            by: "tester".into(),
+        };
+        self.cx.store.receive_triggers(&[push]).await.unwrap().remove(0)
+    }
+
+    /// It is settled, when the branch is at `head`.
+    pub(crate) async fn settle(&self, id: TriggerId, branch: &str, head: &CommitId) {
+        let heads = BTreeMap::from([(format!("refs/heads/{branch}"), head.clone())]);
+        let settled = Settlement { id, state: TriggerState::Accepted, detail: String::new() };
+        self.cx.store.settle_triggers(&shop(), &[settled], SettledIn::Source(&heads)).await.unwrap();
     }
 
     pub(crate) fn close_gate(&self, closed: bool) {

@@ -178,6 +178,11 @@ impl Promises {
         if table.routes.iter().flat_map(|route| &route.backends).any(|one| died(&one.replica)) {
             self.harm(key, stage.now(), "a replica died by itself");
         }
+        // What alone could serve may also die again before it gets its first request.
+        let is_empty = table.routes.iter().all(|route| route.backends.is_empty() || is_preview(&route.host));
+        if is_empty && truth.replicas.iter().any(|seen| has_died(&seen.state)) {
+            self.harm(key, stage.now(), "what could serve died by itself");
+        }
         if self.is_excused(key) {
             return;
         }

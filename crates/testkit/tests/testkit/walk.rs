@@ -19,6 +19,7 @@ fn filled(path: &str, project: &str, environment: &str) -> String {
         ("{environment}", environment),
         ("{run}", "1"),
         ("{step}", "test"),
+        ("{service}", "web"),
         ("{release}", "1"),
         ("{revision}", "1"),
         ("{intent}", "1"),

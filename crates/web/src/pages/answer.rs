@@ -11,7 +11,7 @@ use naru_model::authorise::{Authorise as _, Permission, Resource};
 
 use crate::Cx;
 use crate::access::credentials;
-use crate::failure::{Shown, UNCONFIRMED};
+use crate::failure::{Failure, Shown, UNCONFIRMED};
 
 use super::confirm;
 use super::html::{Html, encode};
@@ -33,15 +33,66 @@ words! {
 /// The layer around every page route: who is not logged in is led to the login, and who has to confirm an act to the page
 /// for that. A form is not sent again from there; the person does.
 pub(crate) async fn finish(State(cx): State<Cx>, request: Request, next: Next) -> Response {
-    let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
-    let mut response = next.run(request).await;
+    let asked = Asked::of(&request);
+    let response = next.run(request).await;
+    dressed(&cx, &asked, response).await
+}
+
+/// What an answer depends on besides itself.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+        }
+    }
+}
+
+/// The answer to an address that there is not.
+pub(crate) async fn nowhere(State(cx): State<Cx>, request: Request) -> Response {
+    let asked = Asked::of(&request);
+    drop(request);
+    let problem = Problem::new("api.no-route", "there is nothing at this address")
+        .hint("the API is described in /api/v1/openapi.json; pages begin at /");
+    failed(&cx, asked, Failure::new(StatusCode::NOT_FOUND, problem)).await
+}
+
+/// The answer to a method that an address does not have.
+pub(crate) async fn not_so(State(cx): State<Cx>, request: Request) -> Response {
+    let asked = Asked::of(&request);
+    drop(request);
+    let summary = format!("{} is not answered at this address", asked.method);
+    let problem = Problem::new("api.method", summary)
+        .state("nothing was changed")
+        .hint("the API is described in /api/v1/openapi.json; pages begin at /");
+    failed(&cx, asked, Failure::new(StatusCode::METHOD_NOT_ALLOWED, problem)).await
+}
+
+/// A page for browsers, the five fields for programs.
+async fn failed(cx: &Cx, asked: Asked, failure: Failure) -> Response {
+    let response = failure.into_response();
+    if asked.uri.path().starts_with("/api/") {
+        return response;
+    }
+    dressed(cx, &asked, response).await
+}
+
+async fn dressed(cx: &Cx, asked: &Asked, mut response: Response) -> Response {
+    let Asked { method, uri, headers } = asked;
     if let Some(Shown(problem)) = response.extensions().get::<Shown>().cloned() {
         let shown = if response.status() == StatusCode::UNAUTHORIZED {
-            to_login(&method, &uri)
+            to_login(method, uri)
         } else if problem.code == UNCONFIRMED {
-            Redirect::to(&confirm::address(&super::page_of_form(&headers, uri.path()))).into_response()
+            Redirect::to(&confirm::address(&super::page_of_form(headers, uri.path()))).into_response()
         } else {
-            error_page(&cx, &headers, &uri, response.status(), &problem).await
+            error_page(cx, headers, uri, response.status(), &problem).await
         };
         let retry = response.headers().get(header::RETRY_AFTER).cloned();
         let cookies: Vec<_> = response.headers().get_all(header::SET_COOKIE).iter().cloned().collect();
@@ -94,10 +145,10 @@ async fn error_page(
     status: StatusCode,
     problem: &Problem,
 ) -> Response {
-    let asked =
-        cx.identity.authorise(&credentials(headers), Permission::OwnTokens, &Resource::Instance).await;
+    let credentials = credentials(&cx.address, headers);
+    let asked = cx.identity.authorise(&credentials, Permission::OwnTokens, &Resource::Instance).await;
     let login = asked.ok().map(|principal| principal.login);
-    let shell = Shell::of(headers, uri, cx.store.now(), login);
+    let shell = Shell::of(cx, headers, uri, login);
     let w = Words(shell.language);
     let heading = match status {
         StatusCode::NOT_FOUND => w.missing(),

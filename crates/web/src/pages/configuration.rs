@@ -1,7 +1,7 @@
 //! The variables and secrets of an environment. Secrets go in and never come out; every change is a new revision of the
 //! same release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::extract::{Form, State};
@@ -25,6 +25,9 @@ use super::shell::{EnvironmentTab, Shell, environment_path};
 words! {
     variables: "Variables", "변수";
     version(number): "configuration version {number}", "설정값 버전 {number}";
+    versions: "Earlier versions, and files", "이전 버전과 파일";
+    from_project: "from the project", "프로젝트에서 옴";
+    shared: "For all environments", "모든 환경의 설정";
     effect: "Every change makes a new revision of the same release: new replicas start with it, and nothing is dropped.",
         "바꿀 때마다 같은 릴리스의 새 리비전이 생겨요. 새 복제본이 새 값으로 시작하고 요청은 끊기지 않아요.";
     name: "Name", "이름";
@@ -38,8 +41,8 @@ words! {
         "한 줄에 NAME=value 하나씩 적어요. #로 시작하는 줄은 건너뛰고, 적지 않은 변수는 그대로 둬요.";
     no_variables: "No variable is set.", "넣은 변수가 없어요.";
     secrets: "Secrets", "시크릿";
-    secrets_what: "Values are sealed when they are saved, and nobody can read them here again.",
-        "값은 저장할 때 봉인되어 여기서 다시 볼 수 없어요.";
+    secrets_what: "Values are sealed when they are saved, and are not shown again.",
+        "값은 저장할 때 봉인되고 다시 보여 드리지 않아요.";
     secret_version: "Version", "버전";
     by: "By", "누가";
     at: "When", "시각";
@@ -58,6 +61,8 @@ struct ConfigurationPage<'a> {
     base: String,
     version: ConfigurationVersion,
     variables: BTreeMap<VariableName, String>,
+    inherited: BTreeSet<VariableName>,
+    project: ProjectName,
     secrets: Vec<Secret>,
     may_configure: bool,
     typed: Typed,
@@ -100,6 +105,8 @@ async fn page(
         base: environment_path(&key.project, key.environment.as_str()),
         version: found.version,
         variables: found.variables,
+        inherited: found.inherited,
+        project: key.project.clone(),
         secrets: setting::listed(cx, &SecretScope::Environment(key.clone())).await?.0.items,
         may_configure: shell.may(cx, Permission::Configure, &Resource::Environment(key.clone())).await,
         typed,
@@ -158,7 +165,8 @@ fn one(typed: &Typed) -> Result<BTreeMap<VariableName, String>, String> {
 }
 
 /// The variables of a `.env` file. Quotes around a whole value are taken away, nothing is expanded.
-fn pasted(w: Words, text: &str) -> Result<BTreeMap<VariableName, String>, String> {
+/// Variables as they stand in a file: a `NAME=value` on each line; `#` begins a remark, quotes around a value go.
+pub(super) fn pasted(w: Words, text: &str) -> Result<BTreeMap<VariableName, String>, String> {
     let mut set = BTreeMap::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();

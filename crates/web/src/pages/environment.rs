@@ -21,6 +21,7 @@ use crate::routes::{self, InEnvironment, maintenance, release, rollout};
 use super::crossing::{self, CrossingView};
 use super::html::Html;
 use super::language::words;
+use super::replicas;
 use super::shell::{EnvironmentTab, Shell, environment_path};
 
 /// Releases that are offered for a deploy.
@@ -88,6 +89,8 @@ struct EnvironmentPage<'a> {
     deploy_repository: String,
     registry: String,
     may_deploy: bool,
+    /// What runs at this moment.
+    replicas: Html,
 }
 
 impl EnvironmentPage<'_> {
@@ -126,6 +129,7 @@ pub(crate) async fn show(
         _ => None,
     };
     let key = row.key.clone();
+    let replicas = replicas::show(&cx, &shell, &row).await?;
     let environment = view(&cx, row).await?;
     let base_url = &cx.address.base_url;
     let host = base_url.split("://").nth(1).unwrap_or(base_url);
@@ -143,6 +147,7 @@ pub(crate) async fn show(
         deploy_repository: format!("git clone {base_url}/git/{project}.deploy.git"),
         registry: format!("podman login {host}"),
         may_deploy: may_deploy(&cx, &shell, &key).await,
+        replicas,
     };
     Ok(shell.page(&page))
 }

@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use naru_model::authorise::{Permission, Resource};
 use naru_model::{ProjectName, Timestamp};
 use naru_store::listing::{ProjectLine, ProjectQuery, ProjectSort};
 
@@ -22,9 +21,8 @@ use super::sign::{Signed as _, Tone};
 /// How far back a failed run still needs somebody.
 const FAILED_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 24);
 
-/// Rows of each kind that are looked at, most of which may be other people's, and lines that are shown.
-const LOOKED_AT: u32 = 200;
-const AT_MOST: usize = 30;
+/// Rows of each kind that are read, and lines that are shown.
+const AT_MOST: u32 = 30;
 
 /// Projects whose crossing is drawn, and projects that are listed.
 const DRAWN: usize = 5;
@@ -110,7 +108,7 @@ pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, Caller(caller): Cal
     let page = HomePage {
         shell: &shell,
         w,
-        needs: needs(&cx, &shell, w).await?,
+        needs: needs(&cx, &shell, w, &caller.login).await?,
         drawn,
         others,
         base_url: &cx.address.base_url,
@@ -120,12 +118,9 @@ pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, Caller(caller): Cal
 }
 
 /// Failed runs, rollouts that wait, environments that are not well: of projects that may be seen, the newest first.
-async fn needs(cx: &Cx, shell: &Shell, w: Words) -> Result<Vec<Need>> {
+async fn needs(cx: &Cx, shell: &Shell, w: Words, login: &str) -> Result<Vec<Need>> {
     let mut needs = Vec::new();
-    for row in cx.store.waiting_rollouts(LOOKED_AT).await? {
-        if !shell.may(cx, Permission::Read, &Resource::Environment(row.key.clone())).await {
-            continue;
-        }
+    for row in cx.store.waiting_rollouts(login, AT_MOST).await? {
         needs.push(Need {
             mark: Tone::Attention.bare(),
             what: format!("{} · {}", row.key.environment, w.waits(row.revision)),
@@ -134,10 +129,7 @@ async fn needs(cx: &Cx, shell: &Shell, w: Words) -> Result<Vec<Need>> {
             at: row.since,
         });
     }
-    for row in cx.store.troubled_environments(LOOKED_AT).await? {
-        if !shell.may(cx, Permission::Read, &Resource::Environment(row.key.clone())).await {
-            continue;
-        }
+    for row in cx.store.troubled_environments(login, AT_MOST).await? {
         let (tone, word) = condition(row.severity).tone_and_word(super::sign::Words(shell.language));
         needs.push(Need {
             mark: tone.bare(),
@@ -148,10 +140,7 @@ async fn needs(cx: &Cx, shell: &Shell, w: Words) -> Result<Vec<Need>> {
         });
     }
     let since = cx.store.now() - FAILED_FOR;
-    for row in cx.store.failed_runs(since, LOOKED_AT).await? {
-        if !shell.may(cx, Permission::Read, &Resource::Project(row.project.clone())).await {
-            continue;
-        }
+    for row in cx.store.failed_runs(login, since, AT_MOST).await? {
         needs.push(Need {
             mark: Tone::Failed.bare(),
             what: w.run_failed(row.number, &row.branch),
@@ -161,6 +150,6 @@ async fn needs(cx: &Cx, shell: &Shell, w: Words) -> Result<Vec<Need>> {
         });
     }
     needs.sort_by_key(|need| std::cmp::Reverse(need.at));
-    needs.truncate(AT_MOST);
+    needs.truncate(AT_MOST as usize);
     Ok(needs)
 }

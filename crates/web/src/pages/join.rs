@@ -84,7 +84,7 @@ async fn show(
     refusal: Option<Refusal>,
 ) -> Result<Response> {
     let invitation = cx.identity.invitation(&token.to_owned().into()).await?;
-    let known = cx.identity.identify(&credentials(headers)).await.ok();
+    let known = cx.identity.identify(&credentials(&cx.address, headers)).await.ok();
     let w = Words(shell.language);
     let role: Role = invitation.role;
     let role = role::word(shell.language, role);
@@ -129,7 +129,7 @@ pub(crate) async fn accept(
         Ok(principal) => {
             let session = cx.identity.start_session(&principal, &origin).await?;
             let mut response = Redirect::to(&format!("/organisations/{organisation}")).into_response();
-            set_session(&mut response, &session.plain);
+            set_session(&cx, &mut response, &session.plain);
             Ok(response)
         }
         Err(error) => {

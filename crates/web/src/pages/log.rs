@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse as _, Response};
 use naru_model::Problem;
-use naru_store::log::{LinePage, LogStream};
+use naru_store::log::{LinePage, LogEntry, LogStream};
 use serde::{Deserialize, Serialize};
 use tokio_stream::StreamExt as _;
 
@@ -57,11 +57,10 @@ words! {
 #[template(path = "log.html")]
 struct LogView<'a> {
     w: Words,
-    step: &'a str,
-    /// Where lines, hits and the whole text are had from.
-    source: String,
-    /// The page this stands on.
-    page: &'a str,
+    /// What its lines are addressed by.
+    place: &'a LogPlace,
+    /// The event stream whose rings the script answers by looking for new lines.
+    follow: Option<String>,
     first: u64,
     last: u64,
     total: u64,
@@ -71,12 +70,49 @@ struct LogView<'a> {
     lines: Html,
 }
 
-/// A step's log, around `line` when one is asked for, else its end.
+/// What a log on a page is called, and how its lines are addressed there.
+#[derive(Debug, Clone)]
+pub(super) struct LogPlace {
+    /// The step or service.
+    pub(super) name: String,
+    /// The page it stands on.
+    pub(super) page: String,
+    /// The word of the page's query that names it.
+    pub(super) key: &'static str,
+    /// Where lines, hits and the whole text are had from.
+    pub(super) source: String,
+    /// Whether each line says which replica printed it.
+    pub(super) has_sources: bool,
+}
+
+impl LogPlace {
+    /// A step of a run.
+    pub(super) fn of_step(page: &str, step: &str) -> Self {
+        Self {
+            name: step.to_owned(),
+            page: page.to_owned(),
+            key: "step",
+            source: format!("{page}/steps/{}", encode(step)),
+            has_sources: false,
+        }
+    }
+
+    /// The query of a line, without its number.
+    fn query(&self) -> String {
+        format!("{}={}", self.key, encode(&self.name))
+    }
+
+    fn anchor(&self) -> String {
+        format!("{}-{}", self.key, self.name)
+    }
+}
+
+/// A log, around `line` when one is asked for, else its end.
 pub(super) async fn view(
     cx: &Cx,
     shell: &Shell,
     stream: &LogStream,
-    (page, step, is_over): (&str, &str, bool),
+    (place, is_over, follow): (&LogPlace, bool, Option<String>),
     line: Option<u64>,
 ) -> Result<Html> {
     let total = cx.logs.lines(stream, 0, 0).await.map_err(Problem::from)?.total;
@@ -87,35 +123,39 @@ pub(super) async fn view(
     let lines = cx.logs.lines(stream, first, SHOWN).await.map_err(Problem::from)?;
     let view = LogView {
         w: Words(shell.language),
-        step,
-        source: format!("{page}/steps/{}", encode(step)),
-        page,
+        place,
+        follow,
         first: first + 1,
         last: first + lines.entries.len() as u64,
         total: lines.total,
         is_over,
         line,
-        lines: markup(shell, step, &lines),
+        lines: markup(shell, place, &lines),
     };
     Ok(Html(view.render().unwrap_or_default()))
 }
 
 /// Lines with their numbers, which count from 1 for people.
-fn markup(shell: &Shell, step: &str, page: &LinePage) -> Html {
-    let (name, address) = (escape(step), encode(step));
-    let mut out = String::new();
-    for (number, entry) in (page.first + 1..).zip(&page.entries) {
-        let clock = shell.reader.clock(entry.record.at);
-        let text = ansi::markup(&entry.record.text);
-        let class = if entry.record.source == "naru" { " d" } else { "" };
-        // Numbers are no stops of the tabulator: who searches or jumps gets the line's address, too.
-        // Writing to a String does not fail.
-        let _ = write!(
-            out,
-            r#"<div class="line{class}" id="{name}-L{number}"><a tabindex="-1" href="?step={address}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time><span>{text}</span></div>"#
-        );
-    }
-    Html(out)
+fn markup(shell: &Shell, place: &LogPlace, page: &LinePage) -> Html {
+    let numbered = (page.first + 1..).zip(&page.entries);
+    Html(numbered.map(|(number, entry)| line_markup(shell, place, number, entry)).collect())
+}
+
+/// One line.
+pub(super) fn line_markup(shell: &Shell, place: &LogPlace, number: u64, entry: &LogEntry) -> String {
+    let (name, query) = (escape(&place.name), place.query());
+    let clock = shell.reader.clock(entry.record.at);
+    let text = ansi::markup(&entry.record.text);
+    let class = if entry.record.source == "naru" { " d" } else { "" };
+    let source = if place.has_sources {
+        format!(r#"<span class="source">{}</span>"#, escape(&entry.record.source))
+    } else {
+        String::new()
+    };
+    // Numbers are no stops of the tabulator: who searches or jumps gets the line's address, too.
+    format!(
+        r#"<div class="line{class}" id="{name}-L{number}"><a tabindex="-1" href="?{query}&amp;line={number}#{name}-L{number}">{number}</a><time>{clock}</time>{source}<span>{text}</span></div>"#
+    )
 }
 
 /// Which lines, from 0 on.
@@ -135,15 +175,25 @@ pub(crate) async fn lines(
     InQuery(range): InQuery<Range>,
 ) -> Result<Response> {
     let stream = step_stream(&cx, &project.name, &path).await?;
-    let page = cx.logs.lines(&stream, range.from, range.count.min(MOST)).await.map_err(Problem::from)?;
+    let page = read_lines(&cx, &stream, &range).await?;
     let steps = cx.store.run_steps(&project.name, path.run).await?;
     let is_over = steps.iter().any(|step| step.name.to_string() == path.step && step.log_complete);
+    Ok(answer_lines(&shell, &LogPlace::of_step("", &path.step), &page, is_over))
+}
+
+/// Lines for the script, as both kinds of logs give them.
+pub(super) fn answer_lines(shell: &Shell, place: &LogPlace, page: &LinePage, is_over: bool) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
         (HeaderName::from_static("naru-total"), page.total.to_string()),
         (HeaderName::from_static("naru-over"), is_over.to_string()),
     ];
-    Ok((headers, markup(&shell, &path.step, &page).0).into_response())
+    (headers, markup(shell, place, page).0).into_response()
+}
+
+/// The lines of a range, no more than one answer may have.
+pub(super) async fn read_lines(cx: &Cx, stream: &LogStream, range: &Range) -> Result<LinePage> {
+    Ok(cx.logs.lines(stream, range.from, range.count.min(MOST)).await.map_err(Problem::from)?)
 }
 
 /// What is searched.
@@ -170,16 +220,21 @@ pub(crate) async fn find(
     InQuery(wanted): InQuery<Wanted>,
 ) -> Result<Response> {
     let stream = step_stream(&cx, &project.name, &path).await?;
+    found(&cx, &stream, &wanted).await
+}
+
+/// Where a log has what is searched.
+pub(super) async fn found(cx: &Cx, stream: &LogStream, wanted: &Wanted) -> Result<Response> {
     let needle: String = wanted.q.chars().take(NEEDLE).collect();
     let limit = if wanted.error { 1 } else { HITS };
     let (found, more) = if wanted.error {
         let (errors, none) = (matcher(&ERRORS)?, matcher(&NO_ERRORS)?);
-        cx.logs.find_lines(&stream, move |text| errors.is_match(text) && !none.is_match(text), limit).await
+        cx.logs.find_lines(stream, move |text| errors.is_match(text) && !none.is_match(text), limit).await
     } else if needle.is_empty() {
         Ok((Vec::new(), false))
     } else {
         let hits = matcher(&[needle])?;
-        cx.logs.find_lines(&stream, move |text| hits.is_match(&ansi::plain(text)), limit).await
+        cx.logs.find_lines(stream, move |text| hits.is_match(&ansi::plain(text)), limit).await
     }
     .map_err(Problem::from)?;
     let lines = found.into_iter().map(|number| number + 1).collect();
@@ -199,6 +254,11 @@ pub(crate) async fn text(
 ) -> Result<Response> {
     let stream = step_stream(&cx, &project.name, &path).await?;
     let name = format!("{}-run-{}-{}.log", project.name, path.run, path.step.replace(':', "-"));
+    Ok(whole(&cx, stream, &name, false))
+}
+
+/// A whole log as a file.
+pub(super) fn whole(cx: &Cx, stream: LogStream, name: &str, has_sources: bool) -> Response {
     let logs = cx.logs.clone();
     let pages = futures::stream::try_unfold(Some(naru_store::log::Cursor::default()), move |cursor| {
         let (logs, stream) = (logs.clone(), stream.clone());
@@ -207,7 +267,10 @@ pub(crate) async fn text(
             let page = logs.read(&stream, cursor, 10_000).await.map_err(std::io::Error::other)?;
             let mut text = String::new();
             for entry in &page.entries {
-                let _ = writeln!(text, "{} {}", entry.record.at, ansi::plain(&entry.record.text));
+                let source = if has_sources { entry.record.source.as_str() } else { "" };
+                let joint = if source.is_empty() { "" } else { " " };
+                let _ =
+                    writeln!(text, "{}{joint}{source} {}", entry.record.at, ansi::plain(&entry.record.text));
             }
             Ok::<_, std::io::Error>(Some((text, (!page.at_end).then_some(page.next))))
         }
@@ -216,5 +279,5 @@ pub(crate) async fn text(
         (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
-    Ok((headers, axum::body::Body::from_stream(pages.map(|text| text))).into_response())
+    (headers, axum::body::Body::from_stream(pages.map(|text| text))).into_response()
 }

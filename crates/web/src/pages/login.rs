@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::{Caller, CameFrom, SESSION_COOKIE};
+use crate::access::{Caller, CameFrom, session_cookie_of};
 use crate::failure::{Failure, Result};
 
 use super::answer::local;
@@ -90,7 +90,7 @@ pub(crate) async fn log_in(
     };
     let session = cx.identity.start_session(&principal, &origin).await?;
     let mut response = Redirect::to(local(&filled.next)).into_response();
-    set_session(&mut response, &session.plain);
+    set_session(&cx, &mut response, &session.plain);
     preference::follow_account(&cx, &mut response, &principal.login).await;
     Ok(response)
 }
@@ -125,7 +125,7 @@ async fn show(cx: &Cx, shell: Shell, filled: &Filled, error: Option<&IdentityErr
 pub(crate) async fn log_out(State(cx): State<Cx>, Caller(caller): Caller) -> Result<Response, Failure> {
     cx.identity.log_out(&caller).await?;
     let mut response = Redirect::to("/login").into_response();
-    let gone = format!("{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
+    let gone = session_cookie_of(&cx.address, "", 0);
     if let Ok(gone) = HeaderValue::from_str(&gone) {
         response.headers_mut().append(header::SET_COOKIE, gone);
     }
@@ -133,10 +133,9 @@ pub(crate) async fn log_out(State(cx): State<Cx>, Caller(caller): Caller) -> Res
 }
 
 /// Gives the browser its session.
-pub(crate) fn set_session(response: &mut Response, session: &SecretString) {
+pub(crate) fn set_session(cx: &Cx, response: &mut Response, session: &SecretString) {
     let seconds = naru_identity::SESSION_LASTS.as_secs();
-    let session = session.expose_secret();
-    let cookie = format!("{SESSION_COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+    let cookie = session_cookie_of(&cx.address, session.expose_secret(), seconds);
     if let Ok(mut value) = HeaderValue::from_str(&cookie) {
         value.set_sensitive(true);
         response.headers_mut().append(header::SET_COOKIE, value);

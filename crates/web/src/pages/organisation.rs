@@ -34,6 +34,8 @@ words! {
     role: "Role", "역할";
     since: "Since", "시작";
     disabled: "disabled", "사용 중지됨";
+    by_group: "by a group at the login provider, which decides the role at each login",
+        "로그인 제공자의 그룹으로 속해 있어요. 역할은 로그인할 때마다 거기서 정해져요";
     you: "you", "나";
     manage: "Change", "바꾸기";
     change_role: "Change the role", "역할 바꾸기";
@@ -141,12 +143,16 @@ async fn page(
 ) -> Result<Response> {
     let name = &row.name;
     let base = format!("/organisations/{name}");
-    let shell =
-        shell.in_settings(cx, SettingsTab::Organisations).await.crumb(&base, name.as_str()).title(name.as_str());
+    let shell = shell
+        .in_settings(cx, SettingsTab::Organisations)
+        .await
+        .crumb(&base, name.as_str())
+        .title(name.as_str());
     let resource = Resource::Organisation(name.clone());
     let may_manage = asking.may(cx, Permission::ManageMembers, &resource).await?;
     let me = &asking.known.principal.login;
-    let query = ProjectQuery { account: me, organisation: name.as_str(), limit: LISTED, ..ProjectQuery::default() };
+    let query =
+        ProjectQuery { account: me, organisation: name.as_str(), limit: LISTED, ..ProjectQuery::default() };
     let (projects, projects_count) = cx.store.list_projects(&query).await?;
     let invitations = if may_manage { open_invitations(cx, name).await? } else { Vec::new() };
     let (link, refusal) = match before {
@@ -208,12 +214,17 @@ impl Act {
     }
 
     /// The page with a link that is shown this once.
-    async fn linked(self, result: Result<IssuedLink>, detail: impl FnOnce(&IssuedLink) -> String) -> Result<Response> {
+    async fn linked(
+        self,
+        result: Result<IssuedLink>,
+        detail: impl FnOnce(&IssuedLink) -> String,
+    ) -> Result<Response> {
         match result {
             Ok(link) => {
                 let detail = AuditDetail(detail(&link));
                 let Self { cx, shell, asking, row } = self;
-                let mut response = page(&cx, shell, &asking, &row, &Paging::default(), Before::Link(link)).await?;
+                let mut response =
+                    page(&cx, shell, &asking, &row, &Paging::default(), Before::Link(link)).await?;
                 response.extensions_mut().insert(detail);
                 Ok(response)
             }

@@ -3,9 +3,9 @@
 use askama::Template;
 use axum::extract::{Form, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use naru_model::OrganisationName;
 use naru_model::api::{Membership, NewOrganisation};
 use naru_model::authorise::{Permission, Resource};
-use naru_model::OrganisationName;
 use naru_model::role::Role;
 use serde::Deserialize;
 

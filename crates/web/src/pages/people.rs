@@ -43,10 +43,10 @@ words! {
     take_back: "Take back", "되돌리기";
     take_back_what: "A role that is taken back leaves the inherited one, at once.", "되돌리면 물려받은 역할이 바로 적용돼요.";
     give: "Give a role here", "여기 역할 정하기";
-    give_what: "Counts at once. No access answers them as if it were missing, in the pages, in git and in the registry.",
-        "바로 적용돼요. 접근 불가로 정하면 페이지, git, 레지스트리에서 없는 것처럼 보여요.";
+    give_what: "Counts at once, in the pages, in git and in the registry.", "페이지, git, 레지스트리에 바로 적용돼요.";
+    no_access_what: "answers them as if it were missing", "없는 것처럼 보여요";
     protected: "Protected: to deploy here takes a maintainer, and releases wait for a person.",
-        "보호됨: 배포하려면 관리자여야 하고, 릴리스는 사람을 기다려요.";
+        "보호됨: 배포하려면 메인테이너여야 하고, 릴리스는 사람을 기다려요.";
     open: "Not protected: developers may deploy here, and releases of its branch go out by themselves.",
         "보호되지 않음: 개발자가 배포할 수 있고, 브랜치의 릴리스가 저절로 나가요.";
     protect: "Protect it", "보호하기";
@@ -74,7 +74,7 @@ struct Place {
     title: String,
     /// Where its forms go.
     base: String,
-    /// Names its form's fields.
+    /// Names its form's field.
     id: String,
     own: Vec<(String, &'static str)>,
     may_manage: bool,
@@ -166,7 +166,9 @@ fn effective(shell: &Shell, w: Words, member: Member, own: &[OwnRole], names: &[
         own.iter().find(is).map(|row| row.role)
     };
     let word = |role: Option<Role>| {
-        role.map_or(role::local_word(shell.language, LocalRole::None), |role| role::word(shell.language, role))
+        role.map_or(role::local_word(shell.language, LocalRole::None), |role| {
+            role::word(shell.language, role)
+        })
     };
     let in_project = set(None);
     let why = if in_project.is_some() { w.own() } else { w.inherited() };

@@ -5,6 +5,7 @@ use naru_model::Problem;
 
 use super::html::Html;
 use super::language::{Language, words};
+use super::meaning;
 
 words! {
     cause: "Cause", "원인";
@@ -18,6 +19,12 @@ words! {
 struct Shown<'a> {
     w: Words,
     problem: &'a Problem,
+    /// What happened, in the reader's language.
+    summary: &'a str,
+    /// How the problem itself says it, where that is another language.
+    original: Option<&'a str>,
+    /// What helps, in the reader's language: words and, every second one, code.
+    remedy: Vec<&'a str>,
     /// Each with whether it is a command.
     hints: Vec<(bool, &'a str)>,
 }
@@ -28,6 +35,14 @@ pub(crate) fn show(language: Language, problem: &Problem) -> Html {
         Some(command) => (true, command),
         None => (false, line.as_str()),
     });
-    let shown = Shown { w: Words(language), problem, hints: hints.collect() };
+    let meaning = meaning::of(language, problem.code.as_ref());
+    let shown = Shown {
+        w: Words(language),
+        problem,
+        summary: meaning.map_or(&problem.summary, |it| it.summary),
+        original: meaning.map(|_| problem.summary.as_str()),
+        remedy: meaning.map(|it| it.remedy.split('`').collect()).unwrap_or_default(),
+        hints: hints.collect(),
+    };
     Html(shown.render().unwrap_or_default())
 }

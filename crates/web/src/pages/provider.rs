@@ -139,7 +139,7 @@ async fn arrive(
     }
     let session = cx.identity.start_session_proved(&entered.principal, origin, entered.proved_at).await?;
     let mut response = onward(shell, w.back(), &entered.next);
-    set_session(&mut response, &session.plain);
+    set_session(cx, &mut response, &session.plain);
     preference::follow_account(cx, &mut response, &entered.principal.login).await;
     Ok(response)
 }
@@ -162,7 +162,7 @@ fn keep(cx: &Cx, response: &mut Response, departure: &Departure) {
 
 /// Lax, because the browser brings it back from another site.
 fn attempt_cookie(cx: &Cx, sealed: &str, seconds: u64) -> String {
-    let secure = if cx.address.base_url.starts_with("https://") { "; Secure" } else { "" };
+    let secure = if cx.address.has_tls() { "; Secure" } else { "" };
     format!("{ATTEMPT_COOKIE}={sealed}; Path=/login; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
 }
 

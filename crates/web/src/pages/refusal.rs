@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use crate::failure::Failure;
 
 use super::language::{Language, words};
+use super::meaning;
 
 words! {
     last_owner: "An organisation keeps an owner who can log in: make somebody else owner first. Nothing was changed.",
@@ -15,6 +16,8 @@ words! {
     not_yours_alone: "The account can do things that are not this organisation's: an instance administrator must make this link.",
         "이 계정은 이 조직 밖의 일도 할 수 있어요. 링크는 인스턴스 관리자가 만들어야 해요.";
     bad_password: "A password has 10 to 200 characters.", "비밀번호는 10~200자로 적어 주세요.";
+    frequent_password: "This one is too easy to guess: it is much used, repeats itself, or is made of a name. Several words that do not belong together are good.",
+        "너무 쉽게 짐작할 수 있는 비밀번호예요. 많이 쓰이거나 반복되거나 이름으로 만든 것이에요. 서로 관계없는 낱말 여러 개가 좋아요.";
     bad_login: "A login is 1 to 40 lower-case letters, digits and . _ -, starts with a letter, and is not naru.",
         "로그인 이름은 영문 소문자로 시작하고 소문자, 숫자, . _ - 만 써서 1~40자로 적어 주세요. naru는 쓸 수 없어요.";
     wrong_password: "The password is wrong.", "비밀번호가 맞지 않아요.";
@@ -42,15 +45,19 @@ pub(super) fn of(language: Language, failure: Failure) -> Result<Refusal, Failur
         "identity.last-administrator" => Some(w.last_administrator()),
         "identity.not-yours-alone" => Some(w.not_yours_alone()),
         "identity.bad-password" => Some(w.bad_password()),
+        "identity.frequent-password" => Some(w.frequent_password()),
         "identity.bad-login" => Some(w.bad_login()),
         "identity.wrong-password" => Some(w.wrong_password()),
         "identity.exists" | "api.exists" => Some(w.exists()),
         "identity.missing" | "api.missing" => Some(w.missing()),
         _ => None,
     };
-    let said = known.map(str::to_owned).unwrap_or_else(|| match problem.cause.first() {
-        Some(cause) => format!("{}: {cause}", problem.summary),
-        None => problem.summary.clone(),
-    });
+    let meaning = meaning::of(language, problem.code.as_ref());
+    let summary = meaning.map_or(problem.summary.as_str(), |it| it.summary);
+    let said = match (known, problem.cause.first()) {
+        (Some(known), _) => known.to_owned(),
+        (None, Some(cause)) => format!("{summary}: {cause}"),
+        (None, None) => summary.to_owned(),
+    };
     Ok(Refusal { status: failure.status, code: problem.code.to_string(), said })
 }

@@ -21,6 +21,7 @@ use super::html::{Html, escape};
 use super::language::{Language, words};
 use super::problem;
 use super::shell::{EnvironmentTab, Shell, environment_path};
+use super::sign::Tone;
 
 words! {
     revision(number): "Revision {number}", "리비전 {number}";
@@ -67,6 +68,11 @@ words! {
     not_whole: "The edge was replaced meanwhile: these figures are less than what was.",
         "그동안 에지가 바뀌어서 실제보다 적게 세었어요.";
     verify: "Check the signature", "서명 확인";
+    verifies: "The signature verifies: this instance signed the receipt, and nothing in it was changed.",
+        "서명이 맞아요. 이 인스턴스가 서명했고 내용이 바뀌지 않았어요.";
+    by_key(key): "Key {key}", "키 {key}";
+    does_not_verify: "The signature does not verify: what is kept as the receipt is not shown.",
+        "서명이 맞지 않아서 영수증으로 보관된 내용을 보여 주지 않아요.";
     compared(from, to): "Revision {from} compared with {to}", "리비전 {from}과(와) {to} 비교";
     image: "Image", "이미지";
     no_release: "none", "없음";
@@ -111,6 +117,10 @@ struct RevisionPage<'a> {
     before: Option<RevisionNumber>,
     diff: Html,
     receipt: Option<SignedReceipt>,
+    /// By which key the receipt verifies.
+    key: String,
+    /// Why it does not.
+    not_authentic: Option<String>,
     may_deploy: bool,
 }
 
@@ -142,6 +152,11 @@ pub(crate) async fn show(
         .title(format!("{} · {}", w.revision(path.revision), path.environment));
     let difference = difference(&cx, &row.key, None, path.revision).await?;
     let problem = revision.problem.as_ref().map(|it| problem::show(shell.language, it)).unwrap_or_default();
+    let (key, receipt, not_authentic) = match receipt::newest(&cx, &row.key, path.revision).await? {
+        None => (String::new(), None, None),
+        Some(Ok((key, signed))) => (key, Some(signed), None),
+        Some(Err(failure)) => (String::new(), None, Some(failure.problem.cause.join("; "))),
+    };
     let page = RevisionPage {
         shell: &shell,
         w,
@@ -153,7 +168,9 @@ pub(crate) async fn show(
         is_serving: row.serving == Some(path.revision),
         before: difference.from,
         diff: diff(&difference.diff),
-        receipt: receipt::newest(&cx, &row.key, path.revision).await?,
+        receipt,
+        key,
+        not_authentic,
         may_deploy: may_deploy(&cx, &shell, &row.key).await,
     };
     Ok(shell.page(&page))

@@ -6,7 +6,7 @@ use super::language::{Language, words};
 
 words! {
     owner: "owner", "소유자";
-    maintainer: "maintainer", "관리자";
+    maintainer: "maintainer", "메인테이너";
     developer: "developer", "개발자";
     viewer: "viewer", "열람자";
     none: "no access", "접근 불가";

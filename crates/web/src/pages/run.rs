@@ -175,7 +175,8 @@ async fn steps(
         let is_over = record.is_some_and(|record| record.log_complete || record.state.is_over());
         let line = place.line.filter(|line| is_open && *line > 0 && place.step.is_some());
         let stream = step_stream(cx, project, &InStep { run, step: step.name.clone() }).await?;
-        let log = log::view(cx, shell, &stream, (here, &step.name, is_over), line).await?;
+        let place = log::LogPlace::of_step(here, &step.name);
+        let log = log::view(cx, shell, &stream, (&place, is_over, None), line).await?;
         views.push(StepView { step, is_open, log });
     }
     Ok(views)

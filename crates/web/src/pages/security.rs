@@ -27,6 +27,9 @@ words! {
     new: "New password", "새 비밀번호";
     new_rule: "10 to 200 characters", "10~200자로 적어 주세요";
     change: "Change the password", "비밀번호 바꾸기";
+    second_factor: "Second factor", "2단계 인증";
+    second_factor_what: "A code from an authenticator besides the password, at each login.", "로그인할 때 비밀번호와 함께 인증 앱의 코드를 입력해요.";
+    second_factor_to: "See or set up", "보기와 설정";
     sessions: "Where you are logged in", "로그인한 곳";
     sessions_what: "A browser stays logged in for 12 hours. Ended here, it is out within 5 seconds, with everything it has open.",
         "브라우저는 12시간 동안 로그인되어 있어요. 여기서 끝내면 5초 안에 열어 둔 것까지 모두 끊겨요.";

@@ -114,7 +114,7 @@ pub(crate) async fn set_up(
             let ready =
                 Ready { shell: &shell, w, base_url, login: &filled.login, token: token.expose_secret() };
             let mut response = shell.page_with(StatusCode::CREATED, &ready);
-            set_session(&mut response, &session);
+            set_session(&cx, &mut response, &session);
             response
         }
         Err(error) => refused(shell, &filled, error),

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use naru_model::authorise::{Authorise as _, Credentials, Permission, Resource};
-use naru_model::{EnvironmentName, ProjectName, Timestamp};
+use naru_model::{EnvironmentName, ProjectName};
 
 use crate::Cx;
 use crate::access::{self, Asking, Caller, Chosen};
@@ -260,14 +260,14 @@ pub(crate) struct Shell {
 
 impl Shell {
     /// The shell of a request, for who is known by now.
-    pub(crate) fn of(headers: &HeaderMap, uri: &Uri, now: Timestamp, login: Option<String>) -> Self {
+    pub(crate) fn of(cx: &Cx, headers: &HeaderMap, uri: &Uri, login: Option<String>) -> Self {
         let cookie = |name| access::cookie(headers, name);
         let language = Language::of(headers);
         let zone = cookie(ZONE_CHOICE_COOKIE).or_else(|| cookie(ZONE_COOKIE));
         Self {
             language,
             theme: cookie(THEME_COOKIE).and_then(|name| Theme::named(&name)).unwrap_or(Theme::System),
-            reader: Reader::new(zone.as_deref(), now, language),
+            reader: Reader::new(zone.as_deref(), cx.store.now(), language),
             login,
             here: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             title: String::new(),
@@ -277,7 +277,7 @@ impl Shell {
             events: None,
             is_confirmed: false,
             section: None,
-            credentials: access::credentials(headers),
+            credentials: access::credentials(&cx.address, headers),
         }
     }
 
@@ -448,7 +448,7 @@ impl FromRequestParts<Cx> for Shell {
     type Rejection = std::convert::Infallible;
     async fn from_request_parts(parts: &mut Parts, cx: &Cx) -> Result<Self, Self::Rejection> {
         let login = parts.extensions.get::<Caller>().map(|caller| caller.0.login.clone());
-        let mut shell = Self::of(&parts.headers, &parts.uri, cx.store.now(), login);
+        let mut shell = Self::of(cx, &parts.headers, &parts.uri, login);
         let asking = parts.extensions.get::<Asking>();
         shell.is_confirmed = super::confirm::came_from(parts.uri.query())
             && asking.is_some_and(|asking| !cx.identity.must_confirm(&asking.known));

@@ -81,7 +81,8 @@ pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, asking: Asking) -> 
 async fn page(cx: &Cx, shell: Shell, asking: &Asking, wrong: Option<&IdentityError>) -> Result<Response> {
     let login = &asking.known.principal.login;
     let w = Words(shell.language);
-    let shell = shell.in_settings(cx, SettingsTab::Security).await.crumb("/account/totp", w.title()).title(w.title());
+    let shell = shell.in_settings(cx, SettingsTab::Security).await;
+    let shell = shell.crumb("/account/totp", w.title()).title(w.title());
     let begun = cx.identity.begun_totp(login, &issuer(cx)).await?.map(|new| drawn(w, &new));
     let (status, said) = match wrong {
         None => (StatusCode::OK, None),
@@ -166,7 +167,8 @@ pub(crate) async fn confirm(
     match confirmed(&cx, &asking, TotpCode { code: given.code }, &origin).await {
         Ok(made) => {
             let w = Words(shell.language);
-            let shell = shell.in_settings(&cx, SettingsTab::Security).await.crumb("/account/totp", w.title()).title(w.ready());
+            let shell = shell.in_settings(&cx, SettingsTab::Security).await;
+            let shell = shell.crumb("/account/totp", w.title()).title(w.ready());
             let state = cx.identity.totp(&asking.known.principal.login).await?;
             let page = TotpPage { shell: &shell, w, state, begun: None, codes: made.codes, wrong: None };
             Ok(shell.page(&page))

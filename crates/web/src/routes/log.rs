@@ -108,7 +108,7 @@ pub(crate) async fn service_logs(
 }
 
 /// The services that the environment was last told to run.
-async fn services(cx: &Cx, environment: &Environment) -> Result<Vec<ServiceName>> {
+pub(crate) async fn services(cx: &Cx, environment: &Environment) -> Result<Vec<ServiceName>> {
     let Some(target) = environment.target else { return Ok(Vec::new()) };
     let revision = cx.store.revision(&environment.key, target).await?;
     let Some(release) = revision.and_then(|revision| revision.release) else { return Ok(Vec::new()) };

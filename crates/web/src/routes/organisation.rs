@@ -26,6 +26,7 @@ fn member(row: naru_store::organisation::Member) -> Member {
         role: row.role,
         added_at: row.added_at,
         disabled: row.disabled,
+        by_group: row.by_group,
     }
 }
 

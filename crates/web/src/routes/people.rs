@@ -64,11 +64,7 @@ pub(crate) async fn change(
 }
 
 /// Disables an account or lets it in again; makes it an instance administrator or not.
-pub(crate) async fn changed(
-    cx: &Cx,
-    login: &str,
-    change: &AccountChange,
-) -> Result<(AuditDetail, Account)> {
+pub(crate) async fn changed(cx: &Cx, login: &str, change: &AccountChange) -> Result<(AuditDetail, Account)> {
     let mut said = Vec::new();
     if let Some(administrator) = change.administrator {
         cx.store.set_administrator(login, administrator).await.map_err(kept)?;

@@ -25,7 +25,8 @@ pub(crate) async fn show(
     InPath(path): InPath<OneRevision>,
 ) -> Result<Json<SignedReceipt>> {
     let (key, row) = revision(&cx, &chosen, path).await?;
-    newest(&cx, &key, row.number).await?.map(Json).ok_or_else(|| {
+    let newest = newest(&cx, &key, row.number).await?;
+    newest.map(|looked| looked.map(|(_, signed)| Json(signed))).transpose()?.ok_or_else(|| {
         let problem = Problem::new("api.missing", format!("revision {} has no receipt yet", row.number))
             .cause("a receipt is signed when the rollout has ended and the old replicas are gone")
             .hint("see how far it is:")
@@ -34,15 +35,17 @@ pub(crate) async fn show(
     })
 }
 
-/// The newest receipt of the rollout to a revision, if there is one yet.
+/// The newest receipt of the rollout to a revision, if there is one yet, with the key by which its signature verifies; or
+/// why it does not.
 pub(crate) async fn newest(
     cx: &Cx,
     key: &EnvironmentKey,
     revision: RevisionNumber,
-) -> Result<Option<SignedReceipt>> {
+) -> Result<Option<Result<(String, SignedReceipt)>>> {
     let Some(newest) = cx.store.receipts(key, revision).await?.into_iter().next() else { return Ok(None) };
-    let receipt = read(cx, &newest.envelope)?.1;
-    Ok(Some(SignedReceipt { issued_at: newest.at, receipt, envelope: newest.envelope }))
+    Ok(Some(read(cx, &newest.envelope).map(|(key, receipt)| {
+        (key, SignedReceipt { issued_at: newest.at, receipt, envelope: newest.envelope })
+    })))
 }
 
 /// The keys that receipts of this instance can be checked with, oldest first.

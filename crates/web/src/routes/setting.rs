@@ -1,4 +1,4 @@
-//! Configuration and secrets. Secrets go in and never come out.
+//! Configuration and secrets. Secrets go in, and come out by an export only (`setting_version`).
 
 use axum::Json;
 use axum::extract::State;
@@ -50,7 +50,7 @@ pub(crate) async fn show_configuration(
 ) -> Result<Json<Configuration>> {
     let environment = environment(&cx, &chosen, path.environment).await?;
     let found = cx.store.configuration(&environment.key).await?;
-    Ok(Json(Configuration { version: found.version, variables: found.variables }))
+    Ok(Json(Configuration { version: found.version, variables: found.variables, inherited: found.inherited }))
 }
 
 /// Sets and unsets variables, all at once: one new configuration version, one new revision.
@@ -84,7 +84,7 @@ pub(crate) async fn change(
     Ok(ConfigurationChanged { version, intent })
 }
 
-fn check_change(change: &ConfigurationChange) -> Result<()> {
+pub(crate) fn check_change(change: &ConfigurationChange) -> Result<()> {
     let refuse = |cause: String| {
         let problem = Problem::new("api.bad-configuration", "this configuration cannot be stored");
         Err(Failure::refused(problem.cause(cause).state("nothing was changed")))
@@ -146,7 +146,7 @@ pub(crate) async fn set_secret(
 pub(crate) struct Unset {
     /// Also revokes every version: revisions that name one can no longer reveal it.
     #[serde(default)]
-    revoke: bool,
+    pub(crate) revoke: bool,
 }
 
 /// Unsets a secret of an environment.
@@ -181,7 +181,7 @@ pub(crate) async fn list_pipeline_secrets(
 /// A pipeline secret's name in a path.
 #[derive(Deserialize)]
 pub(crate) struct OnePipelineSecret {
-    secret: SecretName,
+    pub(crate) secret: SecretName,
 }
 
 /// Sets a secret of the pipeline.
@@ -219,7 +219,13 @@ pub(crate) async fn listed(cx: &Cx, scope: &SecretScope) -> Result<Json<Page<Sec
     let rows = cx.store.secrets(scope).await?;
     let items = rows
         .into_iter()
-        .map(|row| Secret { name: row.name, version: row.version, by: row.by, created_at: row.created_at })
+        .map(|row| Secret {
+            name: row.name,
+            version: row.version,
+            by: row.by,
+            created_at: row.created_at,
+            inherited: row.inherited,
+        })
         .collect();
     Ok(Json(Page { items, next: None }))
 }

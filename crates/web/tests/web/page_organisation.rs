@@ -15,7 +15,8 @@ fn token(answer: &Answer) -> String {
 }
 
 async fn invite(owner: &Browser<'_>, role: &str) -> String {
-    let made = owner.post(&format!("{MAIN}/invitations"), &format!("role={role}&days=7&address=for+yuna")).await;
+    let made =
+        owner.post(&format!("{MAIN}/invitations"), &format!("role={role}&days=7&address=for+yuna")).await;
     assert_eq!(made.status, 201, "{}", made.text);
     has(&made, &["/join?token=", "shown only this once"]);
     token(&made)
@@ -33,12 +34,17 @@ async fn an_invitation_is_shown_once_and_lets_a_new_person_in() {
 
     let guest = Browser::nobody(&world);
     let seen = guest.get(&format!("/join?token={link}")).await;
-    has(&seen, &["minji invites you into the organisation main as developer", "Make a new account", "Log in with"]);
+    has(
+        &seen,
+        &["minji invites you into the organisation main as developer", "Make a new account", "Log in with"],
+    );
     assert!(!seen.text.contains("for yuna"), "the note is the owners'");
-    let refused = guest.post("/join", &format!("token={link}&login=Yuna&password=a+ferry+in+the+morning")).await;
+    let refused =
+        guest.post("/join", &format!("token={link}&login=Yuna&password=a+ferry+in+the+morning")).await;
     assert_eq!(refused.status, 400);
     has(&refused, &["value=\"Yuna\"", "lower-case letters"]);
-    let taken = guest.post("/join", &format!("token={link}&login=minji&password=a+ferry+in+the+morning")).await;
+    let taken =
+        guest.post("/join", &format!("token={link}&login=minji&password=a+ferry+in+the+morning")).await;
     assert_eq!(taken.status, 409);
     let joined = guest.post("/join", &format!("token={link}&{ACCOUNT}")).await;
     assert_eq!(leads(&joined), MAIN);
@@ -50,7 +56,13 @@ async fn an_invitation_is_shown_once_and_lets_a_new_person_in() {
     let again = guest.get(&format!("/join?token={link}")).await;
     assert_eq!(again.status, 403);
     has(&again, &["this invitation is not valid", "identity.invitation"]);
-    assert_eq!(guest.post("/join", &format!("token={link}&login=other&password=a+ferry+in+the+evening")).await.status, 403);
+    assert_eq!(
+        guest
+            .post("/join", &format!("token={link}&login=other&password=a+ferry+in+the+evening"))
+            .await
+            .status,
+        403
+    );
     assert!(!owner.get(MAIN).await.text.contains("Take back"), "a used invitation is not open");
 }
 
@@ -89,7 +101,11 @@ async fn roles_change_and_the_last_owner_stays() {
     assert_eq!(leads(&set("yuna", "maintainer").await), MAIN);
     has(&owner.get(MAIN).await, &["maintainer", "Remove from the organisation", "yuna loses all projects"]);
     let audit = world.get(&token, "/api/v1/audit?action=member.set").await;
-    assert!(audit.text.contains("yuna to maintainer") && audit.text.contains("identity.last-owner"), "{}", audit.text);
+    assert!(
+        audit.text.contains("yuna to maintainer") && audit.text.contains("identity.last-owner"),
+        "{}",
+        audit.text
+    );
 
     let link = owner.post(&format!("{MAIN}/members/password"), "login=yuna").await;
     assert_eq!(link.status, 201);
@@ -98,9 +114,15 @@ async fn roles_change_and_the_last_owner_stays() {
     let guest = Browser::nobody(&world);
     has(&guest.get(&format!("/password?token={link}")).await, &["Set a new password", "works once"]);
     assert_eq!(guest.post("/password", &format!("token={link}&password=short")).await.status, 400);
-    assert_eq!(leads(&guest.post("/password", &format!("token={link}&password=the+newest+password")).await), "/login");
+    assert_eq!(
+        leads(&guest.post("/password", &format!("token={link}&password=the+newest+password")).await),
+        "/login"
+    );
     assert_eq!(leads(&yuna.get("/").await), "/login", "every session has ended");
-    assert_eq!(guest.post("/password", &format!("token={link}&password=the+newest+password")).await.status, 403);
+    assert_eq!(
+        guest.post("/password", &format!("token={link}&password=the+newest+password")).await.status,
+        403
+    );
     let administrator = owner.post(&format!("{MAIN}/members/password"), "login=minji").await;
     assert_eq!(administrator.status, 403);
 
@@ -121,7 +143,15 @@ async fn who_may_only_look_changes_nothing_and_strangers_find_nothing() {
     for hidden in ["Invite somebody", "Remove from", "Delete the organisation", "/invitations"] {
         assert!(!page.text.contains(hidden), "{hidden}");
     }
-    let acts = ["members", "members/remove", "members/password", "invitations", "invitations/revoke", "title", "delete"];
+    let acts = [
+        "members",
+        "members/remove",
+        "members/password",
+        "invitations",
+        "invitations/revoke",
+        "title",
+        "delete",
+    ];
     for act in acts {
         let fields = "login=minji&role=viewer&name=main&id=x";
         assert_eq!(viewer.post(&format!("{MAIN}/{act}"), fields).await.status, 403, "{act}");
@@ -148,7 +178,10 @@ async fn an_organisation_is_made_named_and_deleted_when_it_is_empty() {
     has(&refused, &["value=\"Big Co\"", "value=\"Big\"", "aria-invalid"]);
     assert_eq!(owner.post("/organisations", "name=main").await.status, 409);
     assert_eq!(owner.post("/organisations", "name=big&owner=nobody").await.status, 404);
-    assert_eq!(leads(&owner.post("/organisations", "name=big&title=Big+%3Cb%3E").await), "/organisations/big");
+    assert_eq!(
+        leads(&owner.post("/organisations", "name=big&title=Big+%3Cb%3E").await),
+        "/organisations/big"
+    );
     has(&owner.get("/organisations/big").await, &["Big &#60;b&#62;"]);
     assert_eq!(leads(&owner.post("/organisations/big/title", "name=Bigger").await), "/organisations/big");
     has(&owner.get("/organisations").await, &["Bigger"]);

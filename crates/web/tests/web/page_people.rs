@@ -22,7 +22,10 @@ async fn a_role_is_set_where_it_counts_and_taken_back() {
     let world = with_shop().await;
     let owner = Browser::minji(&world).await;
     let yuna = Browser::member(&world, "yuna", Role::Developer).await;
-    has(&owner.get(PEOPLE).await, &["yuna", "from the organisation", "Environment production", "Not protected"]);
+    has(
+        &owner.get(PEOPLE).await,
+        &["yuna", "from the organisation", "Environment production", "Not protected"],
+    );
     assert_eq!(leads(&owner.post(PRODUCTION, "login=yuna&role=maintainer").await), PEOPLE);
     has(&owner.get(PEOPLE).await, &["<strong>maintainer</strong>", "set here"]);
     assert_eq!(leads(&owner.post(PEOPLE, "login=yuna&role=none").await), PEOPLE);

@@ -138,3 +138,48 @@ async fn a_new_project_is_checked_while_its_name_is_typed_and_begins_as_chosen()
     let results: Vec<&str> = lines.map(|line| line["result"].as_str().unwrap()).collect();
     assert_eq!(results, ["done", "done", "done", "api.bad-name", "api.exists"]);
 }
+
+#[tokio::test]
+async fn a_template_takes_its_settings_and_what_cannot_be_is_said_beside_its_field() {
+    let (world, _) = World::with_administrator().await;
+    let browser = Browser::minji(&world).await;
+    let ours = "ours".parse().unwrap();
+    world.store.create_organisation(&ours, "", "minji").await.unwrap();
+    has(&browser.get("/new?organisation=ours").await, &["<option selected>ours</option>", "Host name"]);
+    has(
+        &browser.get("/new/check/host?host=shop.example.com").await,
+        &["right-now", "shop.example.com is free"],
+    );
+    has(&browser.get("/new/check/host?host=127.0.0.1").await, &["wrong"]);
+    has(&browser.get("/new/check/host?host=a%2Fb").await, &["wrong", "letters, digits and hyphens"]);
+    has(
+        &browser.get("/new?name=api&start=docker&port=3000").await,
+        &["has a Dockerfile", "listens on 3000", "api is free"],
+    );
+
+    let refuse = async |fields: &str, said: &str| {
+        let refused =
+            browser.post("/new", &format!("name=api&start=docker&organisation=ours&{fields}")).await;
+        assert_eq!(refused.status, 400, "{fields}");
+        has(&refused, &[said, "aria-invalid=\"true\"", "value=\"api\""]);
+    };
+    refuse("port=99999", "1 to 65535").await;
+    refuse("replicas=0", "at least 1").await;
+    refuse("host=a+b", "letters, digits and hyphens").await;
+    refuse("variables=no+pair", "Line 1").await;
+    assert_eq!(browser.post("/new", "name=api&start=empty&port=80").await.status, 400);
+    assert!(world.store.project(&"api".parse().unwrap()).await.unwrap().is_none(), "nothing was made");
+
+    let good = "name=api&start=docker&organisation=ours&host=api.example.com&port=3000&replicas=2&variables=A%3D1%0D%0AB%3Dtwo";
+    assert_eq!(leads(&browser.post("/new", good).await), "/projects/api");
+    let project = world.store.project(&"api".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(project.organisation, ours);
+    let key = EnvironmentKey { project: project.name, environment: "production".parse().unwrap() };
+    let found = world.store.configuration(&key).await.unwrap();
+    assert_eq!(found.variables.len(), 2);
+
+    let viewer = Browser::member(&world, "yuna", naru_model::role::Role::Viewer).await;
+    has(&viewer.get("/new").await, &["in no organisation"]);
+    assert_eq!(viewer.post("/new", "name=mine&start=empty&organisation=main").await.status, 403);
+    assert_eq!(viewer.post("/new", "name=mine&start=empty&organisation=ours").await.status, 404);
+}

@@ -15,11 +15,12 @@ use naru_model::api::{Capabilities, Certificate, CertificateAuthority, Certifica
 use naru_model::authorise::{Permission, Principal};
 use naru_model::certificate::CertificateSource;
 use naru_model::effect::Unobserved;
+use naru_model::rollout::ReplicaSeen;
 use naru_model::{BranchName, Clock, CommitId, EnvironmentKey, Problem, ProjectName, Timestamp};
 use naru_secret::KeyRing;
 use naru_store::Store;
 use naru_store::log::{LogLimits, LogStore};
-use naru_web::{Address, Behind, WebContext};
+use naru_web::{Address, Behind, Stored, WebContext};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -40,6 +41,8 @@ pub(crate) struct Stand {
     pub(crate) repositories: Mutex<Vec<ProjectName>>,
     pub(crate) commits: Mutex<Vec<String>>,
     certificates: Mutex<BTreeMap<String, Certificate>>,
+    /// What the engine sees; nothing while it is away.
+    pub(crate) replicas: Mutex<Option<Vec<ReplicaSeen>>>,
 }
 
 #[async_trait]
@@ -70,6 +73,13 @@ impl Behind for Stand {
     }
     async fn capabilities(&self) -> Result<Capabilities, Problem> {
         Ok(Capabilities { engine: "Fake 1.0".to_owned(), missing: Vec::new() })
+    }
+    async fn storage(&self) -> Result<Vec<Stored>, Problem> {
+        Ok(vec![Stored { name: "blobs".to_owned(), bytes: 3 << 29 }])
+    }
+    async fn replicas(&self, _: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem> {
+        let seen = self.replicas.lock().unwrap().clone();
+        seen.ok_or_else(|| Problem::new("instance.trouble", "the container engine does not answer"))
     }
     async fn difference(
         &self,
@@ -149,7 +159,12 @@ impl Answer {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::made(tempfile::tempdir().unwrap(), None).await
+        Self::at(&format!("http://{HOST}")).await
+    }
+
+    /// Where people reach it under this address.
+    pub(crate) async fn at(base_url: &str) -> Self {
+        Self::made(tempfile::tempdir().unwrap(), None, base_url).await
     }
 
     /// With an administrator, and login providers as this file names them; `folder` holds what it names.
@@ -157,12 +172,12 @@ impl World {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let file = folder.path().join("providers.toml");
         std::fs::write(&file, text).unwrap();
-        let world = Self::made(folder, Some(&file)).await;
+        let world = Self::made(folder, Some(&file), &format!("http://{HOST}")).await;
         world.administrator().await;
         world
     }
 
-    async fn made(folder: tempfile::TempDir, providers: Option<&Path>) -> Self {
+    async fn made(folder: tempfile::TempDir, providers: Option<&Path>, base_url: &str) -> Self {
         let clock = Arc::new(Hands(Mutex::new("2026-11-21T10:00:00Z".parse().unwrap())));
         let store =
             Store::open(&folder.path().join("naru.db"), clock.clone(), Arc::new(Unobserved)).await.unwrap();
@@ -170,8 +185,7 @@ impl World {
         let identity = Identity::new(store.clone(), keys.clone());
         let logs = LogStore::open(&folder.path().join("logs"), LogLimits::default()).await.unwrap();
         let behind = Arc::new(Stand::default());
-        let base_url = format!("http://{HOST}");
-        let external = External::open(identity.clone(), keys.clone(), &base_url, providers).unwrap();
+        let external = External::open(identity.clone(), keys.clone(), base_url, providers).unwrap();
         let router = naru_web::router(WebContext {
             store: store.clone(),
             identity: identity.clone(),
@@ -179,7 +193,7 @@ impl World {
             keys,
             logs: logs.clone(),
             behind: behind.clone(),
-            address: Address { base_url, hosts: Vec::new(), proxies: Vec::new() },
+            address: Address { base_url: base_url.to_owned(), hosts: Vec::new(), proxies: Vec::new() },
         });
         Self { router, store, identity, logs, behind, clock, _folder: folder }
     }
@@ -205,7 +219,7 @@ impl World {
         *now += time;
     }
 
-    async fn administrator(&self) -> Principal {
+    pub(crate) async fn administrator(&self) -> Principal {
         let link = self.identity.offer_setup().await.unwrap().unwrap();
         let password = "river crossing at dawn".to_owned().into();
         self.identity.setup(&link, "minji", password, &Origin::default()).await.unwrap()

@@ -12,10 +12,11 @@ use naru_identity::external::External;
 use naru_model::api::{
     Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check, CheckState,
 };
+use naru_model::rollout::ReplicaSeen;
 use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
 use naru_source::SourceRepositories;
 use naru_source::deploy::InGit;
-use naru_web::Behind;
+use naru_web::{Behind, Stored};
 
 /// The commit of nothing: what a first revision is compared with.
 const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
@@ -101,6 +102,18 @@ impl Behind for Answers {
         let engine = self.docker.capabilities().await;
         let engine = engine.map_err(|error| trouble("the container engine does not answer", &error))?;
         Ok(Capabilities { engine: engine.engine, missing: engine.missing })
+    }
+
+    async fn storage(&self) -> Result<Vec<Stored>, Problem> {
+        let data = self.data.clone();
+        let counted = tokio::task::spawn_blocking(move || super::storage::parts(&data)).await;
+        let counted = counted.map_err(|error| trouble("the data folder could not be counted", &error))?;
+        counted.map_err(|error| trouble("the data folder could not be counted", &error))
+    }
+
+    async fn replicas(&self, key: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem> {
+        let seen = self.docker.observe(key).await;
+        Ok(seen.map_err(|error| trouble("the container engine does not answer", &error))?.replicas)
     }
 
     async fn difference(

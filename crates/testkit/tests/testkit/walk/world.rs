@@ -14,13 +14,14 @@ use naru_model::api::{Capabilities, Certificate, CertificateAuthority, Certifica
 use naru_model::authorise::Principal;
 use naru_model::effect::Unobserved;
 use naru_model::role::{LocalRole, Role};
+use naru_model::rollout::ReplicaSeen;
 use naru_model::{BranchName, CommitId, EnvironmentKey, OrganisationName, Problem, ProjectName};
 use naru_secret::KeyRing;
 use naru_source::{Hosting, HostingSettings, SourceRepositories};
 use naru_store::Store;
 use naru_store::log::{LogLimits, LogStore};
 use naru_testkit::clock::HandClock;
-use naru_web::{Address, Behind, WebContext};
+use naru_web::{Address, Behind, Stored, WebContext};
 use secrecy::ExposeSecret as _;
 use tower::ServiceExt as _;
 
@@ -232,6 +233,12 @@ impl Behind for Away {
         Vec::new()
     }
     async fn capabilities(&self) -> Result<Capabilities, Problem> {
+        Err(away())
+    }
+    async fn storage(&self) -> Result<Vec<Stored>, Problem> {
+        Err(away())
+    }
+    async fn replicas(&self, _: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem> {
         Err(away())
     }
     async fn difference(

@@ -1,11 +1,13 @@
-//! A web service without dependencies. Replace it with yours: what matters is that it listens on port 8080.
+//! A web service without dependencies. Replace it with yours: what matters is that it listens on the port that `PORT`
+//! names, which is the one in naru.yaml.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 fn main() -> std::io::Result<()> {
-    let listener = TcpListener::bind("0.0.0.0:8080")?;
-    println!("listening on port 8080");
+    let port = std::env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
+    let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
+    println!("listening on port {port}");
     for stream in listener.incoming() {
         std::thread::spawn(move || stream.and_then(answer));
     }

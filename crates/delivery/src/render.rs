@@ -44,11 +44,13 @@ async fn follow_branches(cx: &Context) -> Result<(), StoreError> {
             continue;
         };
         let Some(release) = cx.store.release(&name, number).await? else { continue };
-        for environment in release.definition.environments_of_branch(&release.branch, &project.default_branch)
-        {
-            let key = EnvironmentKey { project: name.clone(), environment };
-            cx.store.follow_release(&key, &release.branch, release.number).await?;
+        let followers = release.definition.environments_of_branch(&release.branch, &project.default_branch);
+        let key = |environment| EnvironmentKey { project: name.clone(), environment };
+        let followers: Vec<_> = followers.into_iter().map(key).collect();
+        if followers.is_empty() {
+            continue;
         }
+        cx.store.follow_release(&followers, &release.branch, release.number).await?;
     }
     Ok(())
 }

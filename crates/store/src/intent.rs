@@ -113,31 +113,31 @@ impl Store {
         Ok(id)
     }
 
-    /// Delivers a new release to an environment that follows its branch, once: creates the environment when it is new,
-    /// records the intent unless the environment is protected, and remembers that the release was considered.
+    /// Delivers a new release to the environments that follow its branch, once: creates those that are new, records the
+    /// intents unless an environment is protected, and remembers that the release was considered. All of them or none:
+    /// one that is not there yet cannot say that it has not considered it.
     pub async fn follow_release(
         &self,
-        key: &EnvironmentKey,
+        environments: &[EnvironmentKey],
         branch: &BranchName,
         release: ReleaseNumber,
     ) -> Result<()> {
         let mut write = self.write("intent.follow").await?;
-        write.ensure_environment(key, Some(branch), self.now()).await?;
-        let done = sqlx::query(
-            "UPDATE environment SET considered_release = $3
-             WHERE project = $1 AND name = $2 AND considered_release < $3",
-        )
-        .bind(key.project.as_str())
-        .bind(key.environment.as_str())
-        .bind(release.0)
-        .execute(write.connection())
-        .await?;
-        if done.rows_affected() == 0 {
-            return Ok(());
-        }
-        // Where not everybody may deploy, a push is no way around it: the release waits for somebody who may.
-        if !write.is_protected(key).await? {
-            write.intend(key, &IntentKind::Deploy { release }, FOLLOWING, self.now()).await?;
+        for key in environments {
+            write.ensure_environment(key, Some(branch), self.now()).await?;
+            let done = sqlx::query(
+                "UPDATE environment SET considered_release = $3
+                 WHERE project = $1 AND name = $2 AND considered_release < $3",
+            )
+            .bind(key.project.as_str())
+            .bind(key.environment.as_str())
+            .bind(release.0)
+            .execute(write.connection())
+            .await?;
+            // Where not everybody may deploy, a push is no way around it: the release waits for somebody who may.
+            if done.rows_affected() > 0 && !write.is_protected(key).await? {
+                write.intend(key, &IntentKind::Deploy { release }, FOLLOWING, self.now()).await?;
+            }
         }
         write.commit().await
     }

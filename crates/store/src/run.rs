@@ -350,13 +350,14 @@ impl Store {
         branch: &BranchName,
         commit: &CommitId,
     ) -> Result<Option<RunNumber>> {
-        let number: Option<u32> =
-            sqlx::query_scalar("SELECT MAX(number) FROM run WHERE project = $1 AND branch = $2 AND commit_id = $3")
-                .bind(project.as_str())
-                .bind(branch.as_str())
-                .bind(commit.as_str())
-                .fetch_one(self.reader())
-                .await?;
+        let number: Option<u32> = sqlx::query_scalar(
+            "SELECT MAX(number) FROM run WHERE project = $1 AND branch = $2 AND commit_id = $3",
+        )
+        .bind(project.as_str())
+        .bind(branch.as_str())
+        .bind(commit.as_str())
+        .fetch_one(self.reader())
+        .await?;
         Ok(number.map(RunNumber))
     }
 

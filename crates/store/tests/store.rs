@@ -194,7 +194,7 @@ async fn a_release_is_followed_once() {
     let f = fixture().await;
     let branch = "main".parse().unwrap();
     for _ in 0..2 {
-        f.store.follow_release(&f.key, &branch, ReleaseNumber(1)).await.unwrap();
+        f.store.follow_release(std::slice::from_ref(&f.key), &branch, ReleaseNumber(1)).await.unwrap();
     }
     let pending = f.store.pending_intents(&f.key.project).await.unwrap();
     assert_eq!(pending.len(), 1);

@@ -149,11 +149,11 @@ async fn a_release_waits_before_a_protected_environment() {
     let main = "main".parse().unwrap();
     store.ensure_environment(&key, Some(&main)).await.unwrap();
     store.protect_environment(&key, true).await.unwrap();
-    store.follow_release(&key, &main, naru_model::ReleaseNumber(1)).await.unwrap();
+    store.follow_release(std::slice::from_ref(&key), &main, naru_model::ReleaseNumber(1)).await.unwrap();
     let row = store.environment(&key).await.unwrap().unwrap();
     assert_eq!(row.considered_release, naru_model::ReleaseNumber(1));
     assert!(store.pending_intents(&shop).await.unwrap().is_empty());
     store.protect_environment(&key, false).await.unwrap();
-    store.follow_release(&key, &main, naru_model::ReleaseNumber(2)).await.unwrap();
+    store.follow_release(std::slice::from_ref(&key), &main, naru_model::ReleaseNumber(2)).await.unwrap();
     assert_eq!(store.pending_intents(&shop).await.unwrap().len(), 1);
 }

@@ -20,8 +20,9 @@ use super::switch::Parked;
 use super::way::{Visitors, Way};
 use super::{push, rest, runs, trouble};
 
-/// Once nothing goes wrong any more, everything rests within this time of the world.
-const CONVERGED_WITHIN: Duration = Duration::from_mins(12);
+/// Once nothing goes wrong any more, everything rests within this time of the world: a canary may wait for requests to
+/// judge by at each of its steps, as long as what served before keeps dying.
+const CONVERGED_WITHIN: Duration = Duration::from_mins(20);
 /// Turns in one simulation; more mean that something spins.
 const MOST_TURNS: u32 = 8_000;
 

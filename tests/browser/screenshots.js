@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { LANGUAGES, THEMES, Visitor, memberCookies, stopBrowser } from './lib/browser.js';
 import { administrator, instance, logIn, post, setupLink } from './lib/instance.js';
 import { PAGES, address } from './lib/pages.js';
-import { board, seed } from './lib/seed.js';
+import { app, seed } from './lib/seed.js';
 
 const SIZES = [{ width: 390, height: 844 }, { width: 1440, height: 900 }];
 const TALLEST = 4000;
@@ -44,13 +44,18 @@ async function walk(language, theme, { width, height }, places) {
     await visitor.page.waitForTimeout(100);
     await picture(visitor, join(folder, `${page.name}.png`));
   }
+  if ('project-live'.includes(only)) {
+    await member.open('/projects/landing');
+    await picture(member, join(folder, 'project-live.png'));
+  }
   await member.leave();
   await guest.leave();
 }
 
 await makeAccount();
 const places = await seed();
-if (!process.env.NARU_QUICK) await board();
+await app('landing');
+if (!process.env.NARU_QUICK) await app('board');
 for (const language of LANGUAGES) {
   for (const theme of THEMES) {
     for (const size of SIZES) await walk(language, theme, size, places);

@@ -253,7 +253,7 @@ async fn with_second_factor() -> (World, SecretString, Vec<SecretString>) {
 #[tokio::test]
 async fn a_second_factor_is_asked_for_and_a_code_counts_once() {
     let (world, secret, _) = with_second_factor().await;
-    for wrong in [None, Some("".to_owned().into()), Some("000000".to_owned().into())] {
+    for wrong in [None, Some(String::new().into()), Some("000000".to_owned().into())] {
         let refused = log_in_with(&world, wrong.as_ref()).await.unwrap_err();
         assert!(matches!(refused, IdentityError::WrongPassword));
     }
@@ -271,7 +271,7 @@ async fn a_second_factor_is_asked_for_and_a_code_counts_once() {
 #[tokio::test]
 async fn of_two_logins_with_one_code_one_comes_in() {
     let (world, secret, codes) = with_second_factor().await;
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     let now = code(&world, &secret);
     let (first, second) = tokio::join!(log_in_with(&world, Some(&now)), log_in_with(&world, Some(&now)));
     assert_eq!(u8::from(first.is_ok()) + u8::from(second.is_ok()), 1);
@@ -296,7 +296,7 @@ async fn a_recovery_code_counts_once_and_is_nowhere_in_the_store() {
 #[tokio::test]
 async fn a_wrong_password_does_not_use_a_code_up_and_codes_cannot_be_guessed_at_will() {
     let (world, secret, codes) = with_second_factor().await;
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     let right = code(&world, &secret);
     for given in [&right, &codes[0]] {
         let login = Login {

@@ -167,6 +167,7 @@ pub(super) async fn assemble(
         certificates: certificates.clone(),
         external: external.clone(),
         data: folder.path(""),
+        looked: behind::LookedAt::default(),
     };
     let address = Address {
         base_url: public_url.clone(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use naru_certificate::Certificates;
@@ -17,6 +18,8 @@ use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
 use naru_source::SourceRepositories;
 use naru_source::deploy::InGit;
 use naru_web::{Behind, Stored};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// The commit of nothing: what a first revision is compared with.
 const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
@@ -32,13 +35,46 @@ pub(super) struct Answers {
     pub(super) certificates: Arc<Certificates>,
     pub(super) external: External,
     pub(super) data: PathBuf,
+    pub(super) looked: LookedAt,
 }
+
+/// What the checks saw last, and when: they start processes and read the whole database, so that who asks within
+/// [`STILL_TRUE`] gets the same, and of many who ask at once one looks.
+pub(super) type LookedAt = Mutex<Option<(Instant, Vec<Check>)>>;
+
+/// How long what was seen is told again.
+const STILL_TRUE: Duration = Duration::from_secs(5);
 
 fn trouble(what: &str, error: &dyn std::fmt::Display) -> Problem {
     Problem::new("instance.trouble", what)
         .cause(error.to_string())
         .hint("try again; if it stays, look at:")
         .command("naru doctor")
+}
+
+impl Answers {
+    async fn look(&self) -> Vec<Check> {
+        let data = self.data.clone();
+        let looked = tokio::task::spawn_blocking(move || crate::doctor::of_machine(&data)).await;
+        let mut checks = looked.unwrap_or_default();
+        checks.push(match self.delivery.store.check().await {
+            Ok(()) => check("database", CheckState::Good, "every page is whole".into()),
+            Err(error) => check("database", CheckState::Failed, error.to_string()),
+        });
+        checks.push(match self.docker.capabilities().await {
+            Ok(engine) if engine.missing.is_empty() => {
+                check("running engine", CheckState::Good, engine.engine)
+            }
+            Ok(engine) => {
+                let detail = format!("{}: {}", engine.engine, engine.missing.join("; "));
+                check("running engine", CheckState::Attention, detail)
+            }
+            Err(error) => check("running engine", CheckState::Failed, error.to_string()),
+        });
+        checks.push(self.certificates.look().await);
+        checks.extend(self.external.doctor().await);
+        checks
+    }
 }
 
 #[async_trait]
@@ -76,25 +112,12 @@ impl Behind for Answers {
     }
 
     async fn doctor(&self) -> Vec<Check> {
-        let data = self.data.clone();
-        let looked = tokio::task::spawn_blocking(move || crate::doctor::of_machine(&data)).await;
-        let mut checks = looked.unwrap_or_default();
-        checks.push(match self.delivery.store.check().await {
-            Ok(()) => check("database", CheckState::Good, "every page is whole".into()),
-            Err(error) => check("database", CheckState::Failed, error.to_string()),
-        });
-        checks.push(match self.docker.capabilities().await {
-            Ok(engine) if engine.missing.is_empty() => {
-                check("running engine", CheckState::Good, engine.engine)
-            }
-            Ok(engine) => {
-                let detail = format!("{}: {}", engine.engine, engine.missing.join("; "));
-                check("running engine", CheckState::Attention, detail)
-            }
-            Err(error) => check("running engine", CheckState::Failed, error.to_string()),
-        });
-        checks.push(self.certificates.look().await);
-        checks.extend(self.external.doctor().await);
+        let mut looked = self.looked.lock().await;
+        if let Some((_, checks)) = looked.as_ref().filter(|(at, _)| at.elapsed() < STILL_TRUE) {
+            return checks.clone();
+        }
+        let checks = self.look().await;
+        *looked = Some((Instant::now(), checks.clone()));
         checks
     }
 

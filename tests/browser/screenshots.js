@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { LANGUAGES, THEMES, Visitor, memberCookies, stopBrowser } from './lib/browser.js';
 import { administrator, instance, logIn, post, setupLink } from './lib/instance.js';
 import { PAGES, address } from './lib/pages.js';
-import { board, seed } from './lib/seed.js';
+import { app, seed } from './lib/seed.js';
 
 const SIZES = [{ width: 390, height: 844 }, { width: 1440, height: 900 }];
 const TALLEST = 4000;
@@ -39,9 +39,14 @@ async function walk(language, theme, { width, height }, places) {
   await mkdir(folder, { recursive: true });
   for (const page of PAGES.filter(({ name }) => name.includes(only))) {
     const visitor = page.guests ? guest : member;
-    await visitor.open(address(page, places));
+    const response = await visitor.open(address(page, places));
+    if (response.status() !== 200) throw new Error(`${page.name} was answered with ${response.status()}`);
     await visitor.page.waitForTimeout(100);
     await picture(visitor, join(folder, `${page.name}.png`));
+  }
+  if ('project-live'.includes(only)) {
+    await member.open('/projects/landing');
+    await picture(member, join(folder, 'project-live.png'));
   }
   await member.leave();
   await guest.leave();
@@ -49,7 +54,8 @@ async function walk(language, theme, { width, height }, places) {
 
 await makeAccount();
 const places = await seed();
-if (!process.env.NARU_QUICK) await board();
+await app('landing');
+if (!process.env.NARU_QUICK) await app('board');
 for (const language of LANGUAGES) {
   for (const theme of THEMES) {
     for (const size of SIZES) await walk(language, theme, size, places);

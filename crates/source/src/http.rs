@@ -183,17 +183,15 @@ impl Hosting {
                 refused(permission, repository);
                 Err(Refusal::NotFound)
             }
-            Err(Denied::Forbidden) => match self.admitted(&credentials, Permission::Read, repository).await {
-                Ok(principal) => {
-                    let login = principal.login;
-                    tracing::warn!(login, %permission, project = %repository.project, "git was refused");
-                    Err(Refusal::NotAllowed)
-                }
-                Err(_) => {
+            Err(Denied::Forbidden) => {
+                let Ok(principal) = self.admitted(&credentials, Permission::Read, repository).await else {
                     refused(permission, repository);
-                    Err(Refusal::NotFound)
-                }
-            },
+                    return Err(Refusal::NotFound);
+                };
+                let login = principal.login;
+                tracing::warn!(login, %permission, project = %repository.project, "git was refused");
+                Err(Refusal::NotAllowed)
+            }
         }
     }
 

@@ -24,7 +24,7 @@ describe('a project', () => {
   test('begins from a template, which is live in a moment', async () => {
     await visitor.open('/');
     await visitor.page.getByRole('link', { name: 'New project' }).click();
-    await visitor.page.getByLabel('Name').fill(PROJECT);
+    await visitor.page.getByLabel('Name', { exact: true }).fill(PROJECT);
     await visitor.page.getByText(`${PROJECT} is free`).waitFor();
     await visitor.page.getByRole('radio', { name: 'A static site' }).check();
     await visitor.page.getByRole('button', { name: 'Create the project' }).click();
@@ -73,13 +73,13 @@ describe('a project', () => {
   test('gets a variable, which is a new revision of the same release', async () => {
     await visitor.open(PRODUCTION);
     await visitor.page.getByRole('link', { name: 'Configuration', exact: true }).click();
-    await visitor.page.getByLabel('Name').first().fill('1GREETING');
+    await visitor.page.getByLabel('Name', { exact: true }).first().fill('1GREETING');
     await visitor.page.getByLabel('Value', { exact: true }).first().fill('어서 오세요');
     visitor.expected.add(400);
     await visitor.page.getByRole('button', { name: 'Save' }).first().click();
     await visitor.page.getByRole('alert').waitFor();
-    assert.equal(await visitor.page.getByLabel('Name').first().inputValue(), '1GREETING', 'what was typed is kept');
-    await visitor.page.getByLabel('Name').first().fill('GREETING');
+    assert.equal(await visitor.page.getByLabel('Name', { exact: true }).first().inputValue(), '1GREETING', 'what was typed is kept');
+    await visitor.page.getByLabel('Name', { exact: true }).first().fill('GREETING');
     await visitor.page.getByRole('button', { name: 'Save' }).first().click();
     await visitor.page.getByRole('row', { name: 'GREETING' }).getByText('어서 오세요').waitFor();
     visitor.expected.delete(400);

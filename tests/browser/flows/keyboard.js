@@ -69,7 +69,7 @@ describe('keyboard', () => {
     }
     // The name's field has the focus: letters are letters there.
     await press('g', 'h');
-    assert.equal(await visitor.page.getByLabel('Name').inputValue(), 'gh');
+    assert.equal(await visitor.page.getByLabel('Name', { exact: true }).inputValue(), 'gh');
     await press('Escape', 'g', 'h');
     await at('/');
     await visitor.open(address({ name: 'environment', path: '/projects/{project}/environments/{environment}' }, places));

@@ -53,7 +53,8 @@ describe('people', () => {
   });
 
   test('what a role does not allow is not offered, and refused', async () => {
-    assert.equal(await jun.page.getByRole('link', { name: '설정', exact: true }).count(), 0, 'settings are not offered');
+    const tabs = jun.page.getByRole('navigation', { name: '하위 메뉴' });
+    assert.equal(await tabs.getByRole('link', { name: '설정', exact: true }).count(), 0, 'settings are not offered');
     jun.expected.add(403);
     const response = await jun.open(`${PROJECT}/settings`);
     assert.equal(response.status(), 403);

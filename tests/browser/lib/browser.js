@@ -24,6 +24,9 @@ const ARGUMENTS = [
   '--no-proxy-server',
 ];
 
+/** Networks of this machine come and go with containers, and Chromium then breaks off what is under way, also on loopback. */
+const NETWORKS_CHANGED = 'net::ERR_NETWORK_CHANGED';
+
 let chromiumProcess;
 
 /** Everybody who is here. */
@@ -59,6 +62,16 @@ function observe() {
   document.addEventListener('securitypolicyviolation', (event) => {
     seen.refused.push(`${event.violatedDirective}: ${event.blockedURI} (${event.sourceFile}:${event.lineNumber})`);
   });
+}
+
+/** Goes to a page, once more when the machine's networks changed meanwhile. */
+async function go(page, path) {
+  try {
+    return await page.goto(path, { waitUntil: 'load' });
+  } catch (error) {
+    if (!error.message.includes(NETWORKS_CHANGED)) throw error;
+    return page.goto(path, { waitUntil: 'load' });
+  }
 }
 
 export class Visitor {
@@ -112,13 +125,14 @@ export class Visitor {
 
   /** Chromium tells of every answer from 400 on as an error of the console, too. */
   #isExpected(text) {
+    if (text.includes(NETWORKS_CHANGED)) return true;
     const status = /responded with a status of (\d+)/.exec(text)?.[1];
     return status !== undefined && this.expected.has(Number(status));
   }
 
   /** Opens a page, and waits until everything that belongs to its first look is there. */
   async open(path) {
-    const response = await this.page.goto(path, { waitUntil: 'load' });
+    const response = await go(this.page, path);
     await this.settle();
     return response;
   }
@@ -144,7 +158,7 @@ export class Visitor {
   /** Opens an address of the edge in a window of its own, as somebody does who follows a link; returns what it says. */
   async readElsewhere(url) {
     const other = await this.#context.newPage();
-    const response = await other.goto(url);
+    const response = await go(other, url);
     const text = await response.text();
     await other.close();
     return text;

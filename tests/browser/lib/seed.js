@@ -76,10 +76,10 @@ async function placesOf(project, run) {
   };
 }
 
-/** The message board of the demo: compiled from source, so this takes minutes. */
-export async function board() {
-  await post('projects', { name: 'board' });
-  const repository = await Repository.begin('board', 'apps/board');
+/** An app of the demo, until it is live; the message board is compiled from source, which takes minutes. */
+export async function app(name) {
+  await post('projects', { name });
+  const repository = await Repository.begin(name, `apps/${name}`);
   await repository.push('First crossing');
-  await untilLive('board', 1800);
+  await untilLive(name, 1800);
 }

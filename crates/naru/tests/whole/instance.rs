@@ -156,6 +156,11 @@ impl Instance {
         )
     }
 
+    /// Runs `naru key rotate` on the folder. `naru serve` must have ended.
+    pub(crate) fn rotate_keys(&self, arguments: &[&str]) -> Output {
+        process::output(self.command().args(["key", "rotate", "--data"]).arg(self.data()).args(arguments))
+    }
+
     /// Runs podman on the instance's own storage, as a person on the server could.
     pub(crate) fn podman(&self, arguments: &[&str]) -> String {
         process::text(self.podman_command().args(arguments)).trim().to_owned()

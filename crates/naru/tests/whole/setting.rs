@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::instance::Instance;
-use super::process::until;
+use super::process::{said, until};
 use super::project::{Project, version};
 
 const FIRST: &str = "first-secret-8c1f0a";
@@ -88,6 +89,36 @@ fn settings_reach_the_process_and_secrets_nobody_else() {
     for folder in [instance.data(), instance.data().join("engine")] {
         assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
     }
+}
+
+#[test]
+fn secrets_reach_services_after_the_keys_were_rotated_and_the_rotation_was_killed() {
+    let instance = Instance::start();
+    let shop = Project::create(&instance, "shop");
+    shop.deliver(&version("one"));
+    shop.set_secret("API_KEY", FIRST);
+    shop.put("shared-secrets/MAIL", &json!({ "value": SECOND }));
+    shop.until_serves("/variable/MAIL", SECOND);
+
+    let refused = instance.rotate_keys(&[]);
+    assert!(!refused.status.success() && said(&refused).contains("serve.in-use"), "{}", said(&refused));
+    instance.signal(Signal::SIGTERM);
+    let keys = || fs::read_to_string(instance.data().join("key")).unwrap();
+    let before = keys();
+    for at in ["key.add:after:1", "store.key.reseal:after:1", "store.key.reseal:before:2"] {
+        let killed = instance.rotate_keys(&["--abort-at", at]);
+        assert!(!killed.status.success(), "{at}: {}", said(&killed));
+    }
+    let done = instance.rotate_keys(&[]);
+    assert!(done.status.success() && said(&done).contains("1 older keys are gone"), "{}", said(&done));
+    let old = before.lines().last().unwrap();
+    assert!(!keys().contains(old), "the old key is still there");
+
+    instance.serve_again();
+    shop.set("GREETING", "hello");
+    shop.until_serves("/variable/GREETING", "hello");
+    shop.until_serves("/variable/API_KEY", FIRST);
+    shop.until_serves("/variable/MAIL", SECOND);
 }
 
 /// Files below `folder`, but not in `but`, that contain these bytes.

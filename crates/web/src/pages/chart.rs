@@ -9,16 +9,16 @@ use std::fmt::Write as _;
 
 use super::html::{Html, escape, escape_into};
 
-const WIDTH: f64 = 400.0;
+const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 132.0;
-const LEFT: f64 = 52.0;
-const RIGHT: f64 = 70.0;
+const LEFT: f64 = 60.0;
+const RIGHT: f64 = 92.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 18.0;
 const PLOT_WIDTH: f64 = WIDTH - LEFT - RIGHT;
 const PLOT_HEIGHT: f64 = HEIGHT - TOP - BOTTOM;
 /// Names at the ends of lines keep this distance.
-const NAME_HEIGHT: f64 = 13.0;
+const NAME_HEIGHT: f64 = 14.0;
 /// Labels of marks keep this distance; of marks that are closer, the newer one's stays.
 const MARK_WIDTH: f64 = 26.0;
 

@@ -20,6 +20,7 @@ use super::shell::{ProjectTab, Shell};
 
 words! {
     about: "About", "정보";
+    shared: "Variables and secrets for all environments", "모든 환경의 변수와 시크릿";
     branch: "Default branch", "기본 브랜치";
     source: "Source repository", "소스 저장소";
     deploy: "Deploy repository", "배포 저장소";

@@ -84,21 +84,25 @@ async fn page(cx: &Cx, shell: Shell, asking: &Asking, wrong: Option<&IdentityErr
     let shell = shell.in_settings(cx, SettingsTab::Security).await;
     let shell = shell.crumb("/account/totp", w.title()).title(w.title());
     let begun = cx.identity.begun_totp(login, &issuer(cx)).await?.map(|new| drawn(w, &new));
-    let (status, said) = match wrong {
-        None => (StatusCode::OK, None),
-        Some(IdentityError::WrongCode) => (StatusCode::BAD_REQUEST, Some(w.wrong_code())),
-        Some(IdentityError::TooManyAttempts { .. }) => (StatusCode::TOO_MANY_REQUESTS, Some(w.too_many())),
-        Some(_) => (StatusCode::BAD_REQUEST, Some(w.wrong_password())),
-    };
     let state = cx.identity.totp(login).await?;
+    let refused = wrong.map(|error| refusal(w, error));
+    let said = refused.map(|(_, _, said)| said);
     let page = TotpPage { shell: &shell, w, state, begun, codes: Vec::new(), wrong: said };
-    let code = match wrong {
-        None => return Ok(shell.page(&page)),
-        Some(IdentityError::WrongCode) => "identity.wrong-code",
-        Some(IdentityError::TooManyAttempts { .. }) => "identity.too-many-attempts",
-        Some(_) => "identity.wrong-password",
-    };
-    Ok(shell.refused(status, code, &page))
+    Ok(match refused {
+        Some((status, code, _)) => shell.refused(status, code, &page),
+        None => shell.page(&page),
+    })
+}
+
+/// Status, code and words of what a person can mend.
+fn refusal(w: Words, error: &IdentityError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        IdentityError::WrongCode => (StatusCode::BAD_REQUEST, "identity.wrong-code", w.wrong_code()),
+        IdentityError::TooManyAttempts { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "identity.too-many-attempts", w.too_many())
+        }
+        _ => (StatusCode::BAD_REQUEST, "identity.wrong-password", w.wrong_password()),
+    }
 }
 
 fn drawn(w: Words, new: &NewTotp) -> (Html, String, String) {

@@ -91,7 +91,8 @@ pub(crate) async fn show(
     let w = Words(shell.language);
     let base = environment_path(&key.project, key.environment.as_str());
     let shell = shell.in_environment(&cx, &chosen, &path.environment, EnvironmentTab::Configuration).await?;
-    let shell = shell.crumb(format!("{base}/configuration/versions"), w.title());
+    let title = format!("{} · {} · {}", w.title(), key.environment, key.project);
+    let shell = shell.crumb(format!("{base}/configuration/versions"), w.title()).title(title);
     let difference = match compared.from {
         Some(from) => Some(configuration_difference(&cx, &key, &Two { from, to: None }).await?),
         None => None,

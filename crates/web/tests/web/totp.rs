@@ -97,7 +97,7 @@ async fn it_is_set_up_on_its_page_and_asked_for_at_the_next_login() {
     has(&browser.post("/account/totp/confirm", "code=000000").await, &["The code is wrong"]);
     let done = browser.post("/account/totp/confirm", &format!("code={}", code(&world, &secret))).await;
     has(&done, &["Recovery codes", "shown only now"]);
-    let recovery = between(&done.text, "<pre data-copy>", "\n").to_owned();
+    let recovery = between(&done.text, "<pre data-copy tabindex=\"0\">", "\n").to_owned();
     browser.language = "ko";
     let page = browser.get("/account/totp").await;
     has(&page, &["2단계 인증이 켜져 있어요", "10개"]);

@@ -11,7 +11,7 @@ async fn charts_share_one_time_and_are_told_as_text_and_tables_too() {
     let minji = Browser::minji(&world).await;
     let page = minji.get(METRICS).await;
     assert_eq!(page.status, 200);
-    assert_eq!(page.text.matches("<svg viewBox=\"0 0 400 132\"").count(), 7);
+    assert_eq!(page.text.matches("<svg viewBox=\"0 0 420 132\"").count(), 7);
     has(
         &page,
         &["60 requests came to an end, 3 of them failed (5.00 %).", "aria-label=\"Memory: 1 MiB at last"],
@@ -32,7 +32,7 @@ async fn an_environment_without_figures_teaches_and_a_foreign_one_is_missing() {
     let minji = Browser::minji(&world).await;
     let none = minji.get(&format!("{METRICS}?service=worker")).await;
     has(&none, &["Nothing ran here in this time", "naru deploy -p shop -e production --wait"]);
-    assert!(!none.text.contains("<svg viewBox=\"0 0 400"));
+    assert!(!none.text.contains("<svg viewBox=\"0 0 420"));
     assert_eq!(minji.get(&format!("{METRICS}?range=%3Cscript%3E")).await.status, 200);
     assert_eq!(minji.get(&METRICS.replace("production", "staging")).await.status, 404);
     assert_eq!(minji.get(&format!("{METRICS}?service=..")).await.status, 400);

@@ -14,9 +14,10 @@ use crate::workload::{EnvironmentSpec, Template, TemplateHash, VolumeAccess};
 const STEADY: Duration = Duration::from_mins(1);
 /// The longest wait before a replica that keeps exiting is started again.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// Requests are held for a replica that is started again so soon: it may have been stopped for a revision that was
-/// overtaken. What keeps exiting for longer fails them at once.
-const WORTH_HOLDING: Duration = Duration::from_secs(4);
+/// Requests are held for a replica that is started again so soon. What keeps exiting for longer fails them at once.
+const WORTH_HOLDING: Duration = Duration::from_secs(1);
+/// The same for one that has a volume alone: it may have been stopped for revisions that were overtaken or given up.
+const WORTH_HOLDING_ALONE: Duration = Duration::from_secs(4);
 /// How long a replica whose template nobody knows any more may take to stop.
 const STOP_UNKNOWN: Duration = Duration::from_secs(10);
 
@@ -94,7 +95,8 @@ impl<'a> Replicas<'a> {
         if alive.iter().any(|replica| !is_ready(replica)) {
             return true;
         }
-        alive.len() < wanted && self.next_start(spec, service).is_none_or(|wait| wait <= WORTH_HOLDING)
+        let worth = if spec.is_exclusive(service) { WORTH_HOLDING_ALONE } else { WORTH_HOLDING };
+        alive.len() < wanted && self.next_start(spec, service).is_none_or(|wait| wait <= worth)
     }
 
     /// One sentence about what is missing; `None` when every wanted replica is ready.

@@ -147,9 +147,11 @@ impl SimEngine {
                 replica.index = 1000 + now;
             }
         }
-        stage.remember(environment, generation, Call::Act(action.clone()));
         stage.promises().before_action(stage, environment, &action);
         let done = at_once(stage.fake.apply(environment, generation, &action));
+        if done.is_ok() {
+            stage.remember(environment, generation, Call::Act(action.clone()));
+        }
         stage.tell(format!("{}: {environment}: {} -> {}", self.who, shown(&action), said(&done)));
         done
     }
@@ -333,9 +335,11 @@ impl SimTraffic {
                 route.backends.retain(|one| Some(one.revision) == newest);
             }
         }
-        stage.remember(&table.environment, generation, Call::Publish(table.clone()));
         stage.promises().before_publish(stage, &table);
         let done = at_once(stage.fake.publish(&table, generation));
+        if done.is_ok() {
+            stage.remember(&table.environment, generation, Call::Publish(table.clone()));
+        }
         stage.tell(format!("{}: {} -> {}", self.who, shown_table(&table), said(&done)));
         done
     }

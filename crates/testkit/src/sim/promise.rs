@@ -86,6 +86,11 @@ impl Promises {
         };
     }
 
+    /// Whether something happened to replicas of an environment, and nobody has looked since.
+    pub(super) fn is_harmed(&self, key: &EnvironmentKey) -> bool {
+        self.harmed.contains_key(key)
+    }
+
     pub(super) fn is_excused(&self, key: &EnvironmentKey) -> bool {
         !self.served.contains(key) || self.harmed.contains_key(key) || self.down.contains(key)
     }

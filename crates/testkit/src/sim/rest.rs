@@ -37,7 +37,10 @@ pub(super) async fn why_not(director: &Director) -> String {
     for key in store.environment_keys().await.expect("the store answers") {
         let Some(row) = store.environment(&key).await.expect("the store answers") else { continue };
         let rests = match &row.status {
-            EnvironmentStatus::Reconciled { status: Status::Live } => true,
+            // What died since the last look is not written down yet: who looked may have ended with its lease.
+            EnvironmentStatus::Reconciled { status: Status::Live } => {
+                !director.stage.promises().is_harmed(&key)
+            }
             // What serves dies again and again, and there is nothing to return to.
             EnvironmentStatus::Reconciled { status: Status::Degraded { .. } } => {
                 row.target == row.serving && quality(director, &key).await == Some(Quality::DiesSoon)

@@ -193,7 +193,7 @@ impl Stage {
         trace.iter().filter(|line| line.ends_with("store.rollout.give-up")).count()
     }
 
-    /// A change was asked for under a generation.
+    /// A change was carried out under a generation: one of an older generation is stale from now on.
     pub(super) fn remember(&self, key: &EnvironmentKey, generation: Generation, call: Call) {
         let mut calls = self.calls();
         calls.push((key.clone(), generation, call));

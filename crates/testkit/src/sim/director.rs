@@ -8,6 +8,7 @@ use naru_model::rollout::Decision;
 use naru_model::{CommitId, EnvironmentKey, RevisionNumber, Timestamp};
 use naru_source::deploy::DeployRepositories;
 use naru_store::Store;
+use naru_store::environment::EnvironmentStatus;
 use naru_store::intent::IntentKind;
 use naru_store::log::LogStore;
 use naru_store::revision::Outcome;
@@ -258,13 +259,25 @@ impl Director {
             }
             Ok(ended) => {
                 let began = running.began;
-                self.ended(process, index, began, ended);
+                if let (Work::Reconcile(key), Ended::Look(Ok(wait))) = (&work, &ended)
+                    && *wait >= Duration::from_secs(5)
+                    && !self.is_retrying(key).await
+                {
+                    self.stage.promises().mended(&who, key, began);
+                }
+                self.ended(process, index, ended);
                 self.wake(process, began).await;
             }
         }
     }
 
-    fn ended(&mut self, process: usize, index: usize, began: Timestamp, ended: Ended) {
+    /// Whether the last pass over an environment did not get through: it waits, and nothing is mended.
+    async fn is_retrying(&self, key: &EnvironmentKey) -> bool {
+        let row = self.store.environment(key).await.expect("the store answers");
+        row.is_some_and(|row| matches!(row.status, EnvironmentStatus::Retrying { .. }))
+    }
+
+    fn ended(&mut self, process: usize, index: usize, ended: Ended) {
         let now = self.stage.now();
         let who = self.processes[process].who.clone();
         let task: &mut Task = &mut self.processes[process].tasks[index];
@@ -297,10 +310,6 @@ impl Director {
         // Nobody is ever woken sooner than asked, and many are woken late.
         let late = self.stage.chance().below(if wait < Duration::from_secs(1) { 8 } else { 2 });
         task.due = now + wait + wait * u32::try_from(late).unwrap_or(0);
-        let at_rest = wait >= Duration::from_secs(5);
-        if let (Work::Reconcile(key), true) = (&task.work, at_rest) {
-            self.stage.promises().mended(&who, key, began);
-        }
         self.stage.tell(format!("{who}: {} ends: {said}", task.work));
     }
 

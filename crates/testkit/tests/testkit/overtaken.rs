@@ -1,4 +1,4 @@
-//! Revisions that are overtaken at an awkward moment. The simulation found both.
+//! What is overtaken, or asked for, at an awkward moment. The simulation found all of these.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -85,4 +85,35 @@ async fn requests_stay_held_when_a_hand_over_is_overtaken() {
     rig.settle(MINUTE).await;
     assert_eq!(rig.serving(&key).await, Some(RevisionNumber(3)));
     assert_eq!(world.fake.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn settings_reach_a_revision_that_nobody_could_write_down() {
+    let world = World::default();
+    let (rig, project, key) = start(&world).await;
+    rig.release(&project, WEB, "one").await;
+    render::pass(&rig.delivery, &Look::Everywhere).await.unwrap();
+    // The disk was full after the commit.
+    rig.store.cache_revisions(&key, &[]).await.unwrap();
+    let set = BTreeMap::from([("COLOUR".parse().unwrap(), Some("blue".to_owned()))]);
+    let (version, _) = rig.store.change_configuration(&key, &set, "mina").await.unwrap();
+    render::pass(&rig.delivery, &Look::Everywhere).await.unwrap();
+    let revisions = rig.store.revisions(&key, 10).await.unwrap();
+    let newest = revisions.first().map(|revision| (revision.number, revision.configuration));
+    assert_eq!(newest, Some((RevisionNumber(2), version)));
+}
+
+#[tokio::test]
+async fn a_release_reaches_all_environments_of_its_branch_or_waits_for_all() {
+    let world = World::default();
+    let (rig, project, key) = start(&world).await;
+    let staging = EnvironmentKey { environment: "staging".parse().unwrap(), ..key.clone() };
+    let both =
+        format!("{WEB}environments: {{ production: {{ branch: main }}, staging: {{ branch: main }} }}\n");
+    rig.release(&project, &both, "one").await;
+    render::pass(&rig.delivery, &Look::Everywhere).await.unwrap();
+    for key in [&key, &staging] {
+        assert_eq!(rig.store.revisions(key, 10).await.unwrap().len(), 1, "{key}");
+    }
+    assert_eq!(rig.store.releases_to_follow().await.unwrap(), []);
 }

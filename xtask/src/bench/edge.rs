@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,8 +27,8 @@ use crate::demo::naru::Naru;
 const CONNECTIONS: [u32; 3] = [8, 64, 512];
 /// Worker processes of nginx, and threads of the edge: one per core of the usual small machine.
 const WORKERS: u32 = 2;
-/// The host that needs no lookup, so that visitors can name it in TLS.
-pub(super) const HOST: &str = "localhost";
+/// The host that visitors name, also in TLS. Not `localhost`, which is the control plane's own.
+pub(super) const HOST: &str = "edge.test";
 
 /// Options of `cargo xtask bench edge`.
 #[derive(clap::Args)]
@@ -187,7 +188,7 @@ fn ask(
     let (scheme, port) = if tls { ("https", side.tls.port()) } else { ("http", side.plain.port()) };
     let before = cpu(side)?;
     let libraries = debian::libraries(wrk);
-    let mut wrk = command::program(&wrk.to_string_lossy(), &folders.file("."));
+    let mut wrk = where_the_host_is_here(folders, wrk)?;
     if !libraries.is_empty() {
         wrk.env("LD_LIBRARY_PATH", libraries);
     }
@@ -197,6 +198,17 @@ fn ask(
     let spent = cpu(side)?.saturating_sub(before);
     ensure!(!said.contains("Non-2xx") && !said.contains("Socket errors"), "answers were bad:\n{said}");
     read(&said, spent).with_context(|| format!("wrk said something else than expected:\n{said}"))
+}
+
+/// A program that finds the host on this machine, by a list of hosts that nobody else sees: `wrk` asks the system for the
+/// address of the name that it also says in TLS.
+fn where_the_host_is_here(folders: &Folders, program: &Path) -> Result<Command> {
+    let hosts = folders.file("hosts");
+    fs::write(&hosts, format!("127.0.0.1 localhost {HOST}\n"))?;
+    let mut command = command::program("unshare", &folders.file("."));
+    command.args(["--mount", "--", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]);
+    command.arg(hosts).arg(program);
+    Ok(command)
 }
 
 fn read(said: &str, spent: Duration) -> Option<Seen> {

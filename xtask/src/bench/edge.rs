@@ -28,7 +28,7 @@ const CONNECTIONS: [u32; 3] = [8, 64, 512];
 /// Worker processes of nginx, and threads of the edge: one per core of the usual small machine.
 const WORKERS: u32 = 2;
 /// The host that visitors name, also in TLS. Not `localhost`, which is the control plane's own.
-pub(super) const HOST: &str = "edge.test";
+pub(super) const HOST: &str = "edge.localhost";
 
 /// Options of `cargo xtask bench edge`.
 #[derive(clap::Args)]

@@ -1,18 +1,17 @@
 //! Every command and option, as clap reads them. The help texts here are the reference: `docs/reference/cli.md` is
 //! generated from them.
 
+pub(crate) mod delivery;
+pub(crate) mod environment;
 pub(crate) mod people;
+pub(crate) mod project;
 pub(crate) mod setting;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use naru_model::authorise::Permission;
-use naru_model::{
-    BranchName, EnvironmentName, OrganisationName, ProjectName, ReleaseNumber, RevisionNumber, RunNumber,
-    ServiceName, Timestamp, VariableName,
-};
+use naru_model::{EnvironmentName, ProjectName, ServiceName, VariableName};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -113,32 +112,32 @@ The token is kept in the user's configuration folder, readable by its owner only
     Token(Token),
     /// Creates, lists, shows and deletes projects.
     #[command(subcommand)]
-    Project(Project),
+    Project(project::Project),
     /// What asked for runs, and what became of it.
     #[command(subcommand)]
-    Trigger(Trigger),
+    Trigger(project::Trigger),
     /// Runs of the pipeline, their steps and logs.
     #[command(subcommand)]
-    Run(Run),
+    Run(project::Run),
     /// What successful runs made.
     #[command(subcommand)]
-    Release(Release),
+    Release(project::Release),
     /// The places where a project runs.
     #[command(subcommand)]
-    Environment(Environment),
+    Environment(environment::Environment),
     /// What was delivered to an environment, commit by commit.
     #[command(subcommand)]
-    Revision(Revision),
+    Revision(delivery::Revision),
     /// What happened in a rollout, signed.
     #[command(subcommand)]
-    Receipt(Receipt),
+    Receipt(delivery::Receipt),
     /// Delivers a release to an environment.
     #[command(after_help = "Examples:
   naru deploy -p shop --wait             the newest release to production
   naru deploy 41 -p shop -e staging      release 41 to staging
 
 A release in quarantine is lifted from it by deploying it by hand.")]
-    Deploy(Deploy),
+    Deploy(delivery::Deploy),
     /// Returns to an earlier revision, with its configuration and secrets.
     #[command(after_help = "Examples:
   naru rollback -p shop --wait           the revision that served before
@@ -146,17 +145,17 @@ A release in quarantine is lifted from it by deploying it by hand.")]
 
 The rollback is a new commit in the deploy repository. The revision that is left goes into quarantine: nothing brings it
 back by itself.")]
-    Rollback(Rollback),
+    Rollback(delivery::Rollback),
     /// Delivers what serves in one environment to another: the same release, with the same images.
     #[command(after_help = "Examples:
   naru promote -p shop --from staging --to production --wait
 
 The settings are those of the environment it goes to. A release that is in quarantine in either of them is refused;
 --force delivers it nevertheless and lifts the quarantine where it goes.")]
-    Promote(Promote),
+    Promote(delivery::Promote),
     /// The rollout under way: where it stands, and what you say about it.
     #[command(subcommand)]
-    Rollout(RolloutCommand),
+    Rollout(delivery::RolloutCommand),
     /// Variables of an environment.
     #[command(subcommand)]
     Env(setting::Env),
@@ -165,7 +164,7 @@ The settings are those of the environment it goes to. A release that is in quara
     Secret(setting::Secret),
     /// Certificates that visitors with TLS are shown.
     #[command(subcommand)]
-    Certificate(Certificate),
+    Certificate(environment::Certificate),
     /// Shows visitors a page instead of the service, which keeps running.
     #[command(
         subcommand,
@@ -176,7 +175,7 @@ The settings are those of the environment it goes to. A release that is in quara
 
 Deliveries go on underneath. It ends when it is switched off, not by itself."
     )]
-    Maintenance(Maintenance),
+    Maintenance(environment::Maintenance),
     /// How far the newest change is: trigger → run → image → release → rollout → live.
     #[command(after_help = "Examples:
   naru status -p shop
@@ -279,351 +278,6 @@ pub(crate) struct TokenCreate {
     /// How long it lives, such as 12h or 90d. Without it: until it is revoked.
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) lasts: Option<Duration>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Project {
-    /// Creates a project with its two repositories.
-    Create {
-        /// Lower-case letters, digits and single hyphens, at most 40 characters.
-        name: ProjectName,
-        /// Whose it shall be. Without it: main.
-        #[arg(long, short, value_name = "NAME")]
-        organisation: Option<OrganisationName>,
-        /// The branch that is delivered to production.
-        #[arg(long, value_name = "NAME", default_value = "main")]
-        branch: BranchName,
-    },
-    /// Lists projects by name.
-    List(Paging),
-    /// Shows a project.
-    Show {
-        /// Which. Without it: NARU_PROJECT, else the git remote of this folder.
-        name: Option<ProjectName>,
-    },
-    /// Stops everything of a project and removes it, with its repositories and volumes.
-    Delete {
-        /// Which.
-        name: ProjectName,
-        /// The name once more; asked for without it.
-        #[arg(long, value_name = "NAME")]
-        confirm: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Trigger {
-    /// Lists triggers, newest first.
-    List {
-        #[command(flatten)]
-        place: InProject,
-        #[command(flatten)]
-        paging: Paging,
-    },
-    /// Asks for the same again.
-    Replay {
-        /// The trigger's id.
-        id: String,
-        #[command(flatten)]
-        place: InProject,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Run {
-    /// Lists runs, newest first.
-    List {
-        #[command(flatten)]
-        place: InProject,
-        #[command(flatten)]
-        paging: Paging,
-    },
-    /// Shows a run with its steps.
-    Show {
-        /// The run's number. Without it: the newest.
-        number: Option<RunNumber>,
-        #[command(flatten)]
-        place: InProject,
-    },
-    /// Prints what the steps of a run printed.
-    #[command(after_help = "Examples:
-  naru run logs -p shop -f               follow the newest run
-  naru run logs 12 -p shop --step test")]
-    Logs {
-        /// The run's number. Without it: the newest.
-        number: Option<RunNumber>,
-        #[command(flatten)]
-        place: InProject,
-        /// Only this step.
-        #[arg(long, value_name = "NAME")]
-        step: Option<String>,
-        /// Goes on until the run is over.
-        #[arg(long, short)]
-        follow: bool,
-        /// Puts the time before each line.
-        #[arg(long, short)]
-        times: bool,
-    },
-    /// Stops a run with all its processes.
-    Cancel {
-        /// The run's number.
-        number: RunNumber,
-        #[command(flatten)]
-        place: InProject,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Release {
-    /// Lists releases, newest first.
-    List {
-        #[command(flatten)]
-        place: InProject,
-        #[command(flatten)]
-        paging: Paging,
-    },
-    /// Shows a release with its images.
-    Show {
-        /// The release's number. Without it: the newest.
-        number: Option<ReleaseNumber>,
-        #[command(flatten)]
-        place: InProject,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Environment {
-    /// Lists environments by name.
-    List(InProject),
-    /// Shows how an environment is.
-    Show(InEnvironment),
-    /// Makes an environment before its first release, for example to give it secrets.
-    Create {
-        /// Its name.
-        name: EnvironmentName,
-        #[command(flatten)]
-        place: InProject,
-        /// The branch whose releases are delivered to it by themselves.
-        #[arg(long, value_name = "NAME")]
-        branch: Option<BranchName>,
-    },
-    /// Shows or changes what its hosts ask of visitors, once they have a certificate.
-    #[command(after_help = "Examples:
-  naru environment transport -p shop                    shows it
-  naru environment transport -p shop --redirect off     plain requests are served too
-  naru environment transport -p shop --hsts 180d        browsers shall use nothing but TLS for 180 days")]
-    Transport(TransportChange),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TransportChange {
-    #[command(flatten)]
-    pub(crate) place: InEnvironment,
-    /// Whether plain requests are sent on to TLS.
-    #[arg(long, value_name = "ON_OR_OFF")]
-    pub(crate) redirect: Option<OnOff>,
-    /// How long browsers shall use nothing but TLS (Strict-Transport-Security): seconds, days as 180d, or off.
-    #[arg(long, value_name = "TIME", value_parser = hsts)]
-    pub(crate) hsts: Option<Hsts>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum OnOff {
-    On,
-    Off,
-}
-
-/// For how many seconds; nothing when it is off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hsts(pub(crate) Option<u64>);
-
-fn hsts(text: &str) -> Result<Hsts, String> {
-    let number = |digits: &str| digits.parse::<u32>().ok().map(u64::from);
-    let seconds = match text {
-        "off" => return Ok(Hsts(None)),
-        _ => match text.strip_suffix('d') {
-            Some(days) => number(days).map(|days| days * 86_400),
-            None => number(text),
-        },
-    };
-    seconds.map(|s| Hsts(Some(s))).ok_or_else(|| "expected seconds, days as 180d, or off".to_owned())
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Maintenance {
-    /// Switches it on, or changes what visitors are told.
-    On {
-        #[command(flatten)]
-        place: InEnvironment,
-        /// What visitors are told, as text.
-        #[arg(long, value_name = "TEXT")]
-        message: Option<String>,
-        /// When the service is expected back: a time as 2026-11-21T15:00:00Z, or from now on as 30m, 2h or 1d.
-        #[arg(long, value_name = "TIME", value_parser = until)]
-        until: Option<Until>,
-    },
-    /// Switches it off.
-    Off(InEnvironment),
-    /// Says whether it is on, since when, and what visitors are told.
-    Status(InEnvironment),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Until {
-    At(Timestamp),
-    In(Duration),
-}
-
-fn until(text: &str) -> Result<Until, String> {
-    let at = || text.parse::<Timestamp>().map(Until::At);
-    duration(text)
-        .map(Until::In)
-        .or_else(|_| at())
-        .map_err(|_| "expected a time as 2026-11-21T15:00:00Z, or from now on as 30m, 2h or 1d".to_owned())
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Certificate {
-    /// Lists hosts with their certificates, and why one could not be had.
-    List,
-    /// Gives a certificate for a host. It comes before all others.
-    #[command(after_help = "Examples:
-  naru certificate set shop.example.com --cert chain.pem --key key.pem
-  naru certificate set '*.example.com' --cert chain.pem --key key.pem")]
-    Set {
-        /// The host, or `*.` and a domain.
-        host: String,
-        /// A PEM file with the chain, the host's own certificate first.
-        #[arg(long, value_name = "FILE")]
-        cert: PathBuf,
-        /// A PEM file with the private key.
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
-    },
-    /// Takes a certificate back that was given.
-    Unset {
-        /// The host, or `*.` and a domain.
-        host: String,
-    },
-    /// Prints the certificate to be trusted for what this instance's own authority signs.
-    #[command(after_help = "Examples:
-  naru certificate authority > naru.pem
-  curl --cacert naru.pem https://shop.localhost:8443/")]
-    Authority,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Revision {
-    /// Lists revisions, newest first.
-    List {
-        #[command(flatten)]
-        place: InEnvironment,
-        #[command(flatten)]
-        paging: Paging,
-    },
-    /// Shows a revision.
-    Show {
-        /// The revision's number.
-        number: RevisionNumber,
-        #[command(flatten)]
-        place: InEnvironment,
-    },
-    /// Shows what a revision changed in the manifests.
-    Diff {
-        /// The revision's number.
-        number: RevisionNumber,
-        #[command(flatten)]
-        place: InEnvironment,
-        /// Compares with this revision instead of the one before.
-        #[arg(long, value_name = "NUMBER")]
-        from: Option<RevisionNumber>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Receipt {
-    /// Shows what happened in the rollout to a revision: times, requests, verdict.
-    #[command(after_help = "Examples:
-  naru receipt show -p shop                      the newest revision that has one
-  naru receipt show 41 -p shop --json > 41.json  with the signed document, for keeping
-
-A receipt is signed when the rollout has ended and the old replicas are gone.")]
-    Show {
-        /// The revision's number. Without it: the newest whose rollout has ended.
-        number: Option<RevisionNumber>,
-        #[command(flatten)]
-        place: InEnvironment,
-    },
-    /// Says whether a receipt from standard input was signed by this instance and is unchanged.
-    #[command(after_help = "Examples:
-  naru receipt verify < 41.json
-
-Exit code: 0 when it is authentic, 1 when it is not.")]
-    Verify,
-    /// Prints the public keys that receipts can be checked with elsewhere.
-    Keys,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Deploy {
-    /// The release's number. Without it: the newest of the environment's branch.
-    pub(crate) release: Option<ReleaseNumber>,
-    #[command(flatten)]
-    pub(crate) place: InEnvironment,
-    #[command(flatten)]
-    pub(crate) waiting: Waiting,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Rollback {
-    /// The revision's number. Without it: the newest earlier one that has served and is not in quarantine.
-    pub(crate) revision: Option<RevisionNumber>,
-    #[command(flatten)]
-    pub(crate) place: InEnvironment,
-    #[command(flatten)]
-    pub(crate) waiting: Waiting,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Promote {
-    #[command(flatten)]
-    pub(crate) place: InProject,
-    /// The environment whose release it is.
-    #[arg(long, value_name = "ENVIRONMENT")]
-    pub(crate) from: EnvironmentName,
-    /// The environment it goes to.
-    #[arg(long, value_name = "ENVIRONMENT")]
-    pub(crate) to: EnvironmentName,
-    /// Also when the release is in quarantine.
-    #[arg(long)]
-    pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) waiting: Waiting,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RolloutCommand {
-    /// Says where the rollout stands: its step, its preview, what it waits for.
-    #[command(after_help = "Examples:
-  naru rollout show -p shop
-  naru rollout show -p shop -e staging --json
-
-A canary tells its step and when the next is due. A blue-green rollout with manual promotion tells where the new revision
-can be looked at before requests move: at next--<host>.")]
-    Show(InEnvironment),
-    /// Lets it go on to the end: past the steps that are left, or past the preview that waits.
-    #[command(after_help = "Examples:
-  naru rollout promote -p shop
-
-Promoting a canary skips the judgement of the steps that are left. A revision that fails within 30 s after it got all
-requests is still left by itself.")]
-    Promote(InEnvironment),
-    /// Gives it up: what served before keeps all requests, and the new revision goes into quarantine.
-    #[command(after_help = "Examples:
-  naru rollout abort -p shop
-
-A rollout that is over cannot be given up; `naru rollback` returns from it.")]
-    Abort(InEnvironment),
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use naru_model::api::{self, CertificateAuthority, CertificateUpload, Page, Trans
 use naru_model::certificate::CertificateSource;
 use serde_json::Value;
 
-use crate::arguments::{Certificate, OnOff, TransportChange};
+use crate::arguments::environment::{Certificate, OnOff, TransportChange};
 use crate::commands::delivery::There;
 use crate::commands::encoded;
 use crate::exit::Result;

@@ -4,7 +4,10 @@ use naru_model::api::{self, Condition, Difference, Intent, Page, RolloutState};
 use naru_model::{EnvironmentName, Problem, ProjectName, ReleaseNumber};
 use serde::Serialize;
 
-use crate::arguments::{Deploy, Environment, InEnvironment, Promote, Release, Revision, Rollback, Waiting};
+use crate::arguments::delivery::{Deploy, Promote, Revision, Rollback};
+use crate::arguments::environment::Environment;
+use crate::arguments::project::Release;
+use crate::arguments::{InEnvironment, Waiting};
 use crate::client::Client;
 use crate::commands::{encoded, more, query};
 use crate::exit::{CliError, MISSING, Result};

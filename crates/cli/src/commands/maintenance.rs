@@ -4,7 +4,7 @@ use naru_model::Problem;
 use naru_model::api::{Maintenance, MaintenanceChange};
 use serde_json::Value;
 
-use crate::arguments::{Maintenance as Command, Until};
+use crate::arguments::environment::{Maintenance as Command, Until};
 use crate::commands::delivery::There;
 use crate::exit::{CliError, Result, USAGE};
 use crate::screen::{Screen, Tone};

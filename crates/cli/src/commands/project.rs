@@ -3,7 +3,7 @@
 use naru_model::api::{self, NewProject, Page};
 use serde_json::Value;
 
-use crate::arguments::Project;
+use crate::arguments::project::Project;
 use crate::client::Client;
 use crate::commands::{encoded, more, query};
 use crate::exit::Result;

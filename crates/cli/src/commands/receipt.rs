@@ -5,7 +5,7 @@ use naru_model::receipt::{Envelope, Verdict};
 use naru_model::rollout::Phase;
 use naru_model::{Problem, RevisionNumber};
 
-use crate::arguments::Receipt;
+use crate::arguments::delivery::Receipt;
 use crate::commands::delivery::There;
 use crate::exit::{CliError, FAILED, MISSING, Result};
 use crate::place;

@@ -2,7 +2,8 @@
 
 use naru_model::api::{self, RolloutStage, RolloutState};
 
-use crate::arguments::{InEnvironment, RolloutCommand};
+use crate::arguments::InEnvironment;
+use crate::arguments::delivery::RolloutCommand;
 use crate::commands::delivery::There;
 use crate::exit::Result;
 use crate::screen::{Screen, Tone};

@@ -3,7 +3,7 @@
 use naru_model::api::{self, Page, Progress, RunDetail};
 use naru_model::{Problem, ProjectName, RunNumber};
 
-use crate::arguments::{Run, Trigger};
+use crate::arguments::project::{Run, Trigger};
 use crate::client::Client;
 use crate::commands::{encoded, log, more, query};
 use crate::exit::{CliError, MISSING, Result};

@@ -55,6 +55,8 @@ pub fn is_note(name: &str) -> bool {
 #[cfg(test)]
 mod merge_tests;
 #[cfg(test)]
+mod refused_tests;
+#[cfg(test)]
 mod round_trip_tests;
 #[cfg(test)]
 mod tests;

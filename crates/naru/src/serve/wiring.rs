@@ -5,6 +5,7 @@ mod guards;
 mod storage;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,12 +129,7 @@ pub(super) async fn assemble(
     let external = External::open(ground.identity.clone(), ground.keys.clone(), &public_url, providers)?;
     let setup_token = ground.identity.offer_setup().await.map_err(|error| broken("the accounts", &error))?;
 
-    let login = guards::EngineLogin {
-        identity: ground.identity.clone(),
-        clock: clock.clone(),
-        current: tokio::sync::Mutex::new(None),
-    };
-    let access = RegistryAccess { host: listening.to_string(), login: Arc::new(login) };
+    let access = registry_access(&ground, listening, clock.clone());
     let inputs = ground.inputs.clone();
     let docker = connect_engine(&arguments.engine, folder, Some(access), inputs, clock.clone()).await?;
     let docker = Arc::new(docker);
@@ -197,6 +193,13 @@ pub(super) async fn assemble(
         sampler: Arc::new(sampler),
         certificates,
     })
+}
+
+/// How the engine gets at the images of this instance's registry.
+fn registry_access(ground: &Ground, listening: SocketAddr, clock: Arc<dyn Clock>) -> RegistryAccess {
+    let (identity, current) = (ground.identity.clone(), tokio::sync::Mutex::new(None));
+    let login = guards::EngineLogin { identity, clock, current };
+    RegistryAccess { host: listening.to_string(), login: Arc::new(login) }
 }
 
 fn certificates(arguments: &Arguments, ground: &Ground, edge: &Supervisor) -> Certificates {

@@ -45,6 +45,7 @@ mod role;
 mod rollback;
 mod run;
 mod runs;
+mod secrets;
 mod security;
 mod settings;
 mod setup;

@@ -7,20 +7,22 @@ use askama::Template;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use naru_model::api::{ConfigurationChange, Secret, SecretValue};
+use naru_model::api::ConfigurationChange;
 use naru_model::authorise::{Permission, Resource};
 use naru_model::job::SecretScope;
-use naru_model::{ConfigurationVersion, ProjectName, SecretName, VariableName};
+use naru_model::{ConfigurationVersion, ProjectName, VariableName};
 use serde::Deserialize;
 
 use crate::Cx;
 use crate::access::{Caller, Chosen};
 use crate::border::InPath;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::routes::{InEnvironment, setting};
 
+use super::html::Html;
 use super::language::words;
 use super::shell::{EnvironmentTab, Shell, environment_path};
+use super::{refusal, secrets};
 
 words! {
     variables: "Variables", "변수";
@@ -43,11 +45,6 @@ words! {
     secrets: "Secrets", "시크릿";
     secrets_what: "Values are sealed when they are saved, and are not shown again.",
         "값은 저장할 때 봉인되고 다시 보여 드리지 않아요.";
-    secret_version: "Version", "버전";
-    by: "By", "누가";
-    at: "When", "시각";
-    set_secret: "Set a secret", "시크릿 넣기";
-    secret_rule: "An existing name gets a new version", "이미 있는 이름이면 새 버전이 돼요";
     no_secrets: "No secret is set.", "넣은 시크릿이 없어요.";
     line(number, text): "Line {number}: {text}", "{number}번째 줄: {text}";
     line_shape: "expected NAME=value", "NAME=value 형식이어야 해요";
@@ -63,7 +60,7 @@ struct ConfigurationPage<'a> {
     variables: BTreeMap<VariableName, String>,
     inherited: BTreeSet<VariableName>,
     project: ProjectName,
-    secrets: Vec<Secret>,
+    secrets: Html,
     may_configure: bool,
     typed: Typed,
     wrong: Option<String>,
@@ -76,6 +73,12 @@ pub(crate) struct Typed {
     name: String,
     value: String,
     text: String,
+}
+
+/// What was wrong with what a form sent.
+enum Wrong {
+    Variable(String),
+    Secret(String),
 }
 
 /// The page.
@@ -94,26 +97,37 @@ async fn page(
     chosen: &Chosen,
     path: &InEnvironment,
     typed: Typed,
-    wrong: Option<(StatusCode, String)>,
+    wrong: Option<Wrong>,
 ) -> Result<Response> {
     let key = setting::settled(cx, &chosen.0, path.environment.clone()).await?;
     let shell = shell.in_environment(cx, chosen, &path.environment, EnvironmentTab::Configuration).await?;
     let found = cx.store.configuration(&key).await?;
+    let w = Words(shell.language);
+    let base = environment_path(&key.project, key.environment.as_str());
+    let may_configure = shell.may(cx, Permission::Configure, &Resource::Environment(key.clone())).await;
+    let sealed = setting::listed(cx, &SecretScope::Environment(key.clone())).await?.0.items;
+    let (refused, wrong, secret_wrong) = match wrong {
+        None => (None, None, None),
+        Some(Wrong::Variable(why)) => (Some("api.bad-configuration"), Some(why), None),
+        Some(Wrong::Secret(why)) => (Some("api.bad-secret"), None, Some(why)),
+    };
+    let secrets =
+        secrets::show((&shell, &base), &sealed, w.no_secrets(), may_configure, secret_wrong.as_deref());
     let page = ConfigurationPage {
         shell: &shell,
-        w: Words(shell.language),
-        base: environment_path(&key.project, key.environment.as_str()),
+        w,
+        base,
         version: found.version,
         variables: found.variables,
         inherited: found.inherited,
         project: key.project.clone(),
-        secrets: setting::listed(cx, &SecretScope::Environment(key.clone())).await?.0.items,
-        may_configure: shell.may(cx, Permission::Configure, &Resource::Environment(key.clone())).await,
+        secrets,
+        may_configure,
         typed,
-        wrong: wrong.as_ref().map(|(_, text)| text.clone()),
+        wrong,
     };
-    Ok(match wrong {
-        Some((status, _)) => shell.refused(status, "api.bad-configuration", &page),
+    Ok(match refused {
+        Some(code) => shell.refused(StatusCode::BAD_REQUEST, code, &page),
         None => shell.page(&page),
     })
 }
@@ -131,32 +145,16 @@ pub(crate) async fn set(
     let read = if typed.text.trim().is_empty() { one(&typed) } else { pasted(w, &typed.text) };
     let set = match read {
         Ok(set) => set,
-        Err(wrong) => {
-            let wrong = Some((StatusCode::BAD_REQUEST, wrong));
-            return page(&cx, shell, &chosen, &path, typed, wrong).await;
-        }
+        Err(wrong) => return page(&cx, shell, &chosen, &path, typed, Some(Wrong::Variable(wrong))).await,
     };
     let change = ConfigurationChange { set, unset: Vec::new() };
     match setting::change(&cx, &chosen.0, path.environment.clone(), change, &caller.login).await {
         Ok(_) => Ok(back(&chosen.0.name, &path)),
-        Err(failure) => again(&cx, shell, &chosen, &path, typed, failure).await,
+        Err(failure) => {
+            let wrong = Wrong::Variable(refusal::to_mend(failure)?);
+            page(&cx, shell, &chosen, &path, typed, Some(wrong)).await
+        }
     }
-}
-
-/// The form again for what a person can mend; anything else is the page of the failure.
-async fn again(
-    cx: &Cx,
-    shell: Shell,
-    chosen: &Chosen,
-    path: &InEnvironment,
-    typed: Typed,
-    failure: Failure,
-) -> Result<Response> {
-    if failure.status != StatusCode::BAD_REQUEST {
-        return Err(failure);
-    }
-    let why = failure.problem.cause.first().unwrap_or(&failure.problem.summary).clone();
-    page(cx, shell, chosen, path, typed, Some((failure.status, why))).await
 }
 
 fn one(typed: &Typed) -> Result<BTreeMap<VariableName, String>, String> {
@@ -164,8 +162,8 @@ fn one(typed: &Typed) -> Result<BTreeMap<VariableName, String>, String> {
     Ok([(name, typed.value.replace("\r\n", "\n"))].into())
 }
 
-/// The variables of a `.env` file. Quotes around a whole value are taken away, nothing is expanded.
-/// Variables as they stand in a file: a `NAME=value` on each line; `#` begins a remark, quotes around a value go.
+/// The variables of a `.env` file: a `NAME=value` on each line; `#` begins a remark, quotes around a whole value are taken
+/// away, nothing is expanded.
 pub(super) fn pasted(w: Words, text: &str) -> Result<BTreeMap<VariableName, String>, String> {
     let mut set = BTreeMap::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -205,35 +203,20 @@ pub(crate) async fn unset(
     Ok(back(&chosen.0.name, &path))
 }
 
-/// Seals a secret. Its value is never sent back, also when it is refused.
+/// Seals a secret.
 pub(crate) async fn set_secret(
     State(cx): State<Cx>,
     shell: Shell,
     chosen: Chosen,
     Caller(caller): Caller,
     InPath(path): InPath<InEnvironment>,
-    Form(typed): Form<Typed>,
+    Form(typed): Form<secrets::Typed>,
 ) -> Result<Response> {
     let key = setting::settled(&cx, &chosen.0, path.environment.clone()).await?;
-    let kept = Typed::default();
-    let name = match typed.name.trim().parse::<SecretName>() {
-        Ok(name) => name,
-        Err(error) => {
-            let wrong = Some((StatusCode::BAD_REQUEST, error.to_string()));
-            return page(&cx, shell, &chosen, &path, kept, wrong).await;
-        }
-    };
-    let value = SecretValue { value: typed.value.replace("\r\n", "\n") };
-    match setting::set(&cx, &SecretScope::Environment(key), &name, value, &caller).await {
-        Ok(_) => Ok(back(&chosen.0.name, &path)),
-        Err(failure) => again(&cx, shell, &chosen, &path, kept, failure).await,
+    match secrets::seal(&cx, &SecretScope::Environment(key), typed, &caller).await? {
+        Ok(()) => Ok(back(&chosen.0.name, &path)),
+        Err(wrong) => page(&cx, shell, &chosen, &path, Typed::default(), Some(Wrong::Secret(wrong))).await,
     }
-}
-
-/// A form that names a secret.
-#[derive(Deserialize)]
-pub(crate) struct NamedSecret {
-    name: SecretName,
 }
 
 /// Unsets a secret.
@@ -242,7 +225,7 @@ pub(crate) async fn unset_secret(
     chosen: Chosen,
     Caller(caller): Caller,
     InPath(path): InPath<InEnvironment>,
-    Form(named): Form<NamedSecret>,
+    Form(named): Form<secrets::Named>,
 ) -> Result<Response> {
     let key = setting::settled(&cx, &chosen.0, path.environment.clone()).await?;
     cx.store.unset_secret(&SecretScope::Environment(key), &named.name, false, &caller.login).await?;

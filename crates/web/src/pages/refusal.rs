@@ -2,6 +2,7 @@
 //! the API says them.
 
 use axum::http::StatusCode;
+use naru_model::Problem;
 
 use crate::failure::Failure;
 
@@ -63,4 +64,13 @@ pub(super) fn of(language: Language, failure: Failure) -> Result<Refusal, Failur
         (None, None) => summary.to_owned(),
     };
     Ok(Refusal { status: failure.status, code: problem.code.to_string(), said })
+}
+
+/// What is wrong with what was typed, to stand beside the form; a failure that typing differently does not mend stays one.
+pub(super) fn to_mend(failure: Failure) -> Result<String, Failure> {
+    if failure.status != StatusCode::BAD_REQUEST {
+        return Err(failure);
+    }
+    let Problem { cause, summary, .. } = *failure.problem;
+    Ok(cause.into_iter().next().unwrap_or(summary))
 }

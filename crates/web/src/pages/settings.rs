@@ -4,10 +4,9 @@ use askama::Template;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use naru_model::api::{Secret, SecretValue};
+use naru_model::ProjectName;
 use naru_model::authorise::{Permission, Resource};
 use naru_model::job::SecretScope;
-use naru_model::{ProjectName, SecretName};
 use serde::Deserialize;
 
 use crate::Cx;
@@ -15,7 +14,9 @@ use crate::access::{Caller, Chosen};
 use crate::failure::Result;
 use crate::routes::setting;
 
+use super::html::Html;
 use super::language::words;
+use super::secrets;
 use super::shell::{ProjectTab, Shell};
 
 words! {
@@ -29,14 +30,6 @@ words! {
     secrets_what: "Steps of the pipeline can ask for them by name. They are masked in logs and never shown again.",
         "파이프라인 스텝에서 이름으로 쓸 수 있어요. 로그에서는 가려지고 다시 보여 주지 않아요.";
     none: "No secret is set.", "넣은 시크릿이 없어요.";
-    name: "Name", "이름";
-    version: "Version", "버전";
-    by: "By", "누가";
-    at: "When", "시각";
-    remove: "Remove", "삭제";
-    set_secret: "Set a secret", "시크릿 넣기";
-    value: "Value", "값";
-    save: "Save", "저장";
     end: "Delete the project", "프로젝트 삭제";
     end_what: "Its services stop, then its repositories, images, runs, volumes, configuration and secrets are deleted. This cannot be undone.",
         "서비스가 멈추고 저장소, 이미지, 런, 볼륨, 설정값, 시크릿이 모두 지워져요. 되돌릴 수 없어요.";
@@ -53,8 +46,7 @@ struct SettingsPage<'a> {
     chosen: &'a Chosen,
     base: String,
     base_url: &'a str,
-    secrets: Vec<Secret>,
-    secret_wrong: Option<String>,
+    secrets: Html,
     delete_wrong: Option<String>,
     may_delete: bool,
 }
@@ -75,27 +67,20 @@ async fn page(
     let name = &chosen.0.name;
     let is_refused = secret_wrong.is_some() || delete_wrong.is_some();
     let code = if delete_wrong.is_some() { "api.not-confirmed" } else { "api.bad-secret" };
+    let (w, base) = (Words(shell.language), format!("/projects/{name}/settings"));
+    let sealed = setting::listed(cx, &SecretScope::Pipeline(name.clone())).await?.0.items;
+    let secrets = secrets::show((&shell, &base), &sealed, w.none(), true, secret_wrong.as_deref());
     let page = SettingsPage {
         shell: &shell,
-        w: Words(shell.language),
+        w,
         chosen,
-        base: format!("/projects/{name}/settings"),
+        base,
         base_url: &cx.address.base_url,
-        secrets: setting::listed(cx, &SecretScope::Pipeline(name.clone())).await?.0.items,
-        secret_wrong,
+        secrets,
         delete_wrong,
         may_delete: shell.may(cx, Permission::Delete, &Resource::Project(name.clone())).await,
     };
     Ok(if is_refused { shell.refused(StatusCode::BAD_REQUEST, code, &page) } else { shell.page(&page) })
-}
-
-/// What a form sent.
-#[derive(Deserialize)]
-pub(crate) struct Typed {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    value: String,
 }
 
 /// Seals a secret of the pipeline.
@@ -104,28 +89,13 @@ pub(crate) async fn set_secret(
     shell: Shell,
     chosen: Chosen,
     Caller(caller): Caller,
-    Form(typed): Form<Typed>,
+    Form(typed): Form<secrets::Typed>,
 ) -> Result<Response> {
-    let name = match typed.name.trim().parse::<SecretName>() {
-        Ok(name) => name,
-        Err(error) => return page(&cx, shell, &chosen, Some(error.to_string()), None).await,
-    };
-    let value = SecretValue { value: typed.value.replace("\r\n", "\n") };
     let scope = SecretScope::Pipeline(chosen.0.name.clone());
-    match setting::set(&cx, &scope, &name, value, &caller).await {
-        Ok(_) => Ok(back(&chosen.0.name)),
-        Err(failure) if failure.status == StatusCode::BAD_REQUEST => {
-            let why = failure.problem.cause.first().unwrap_or(&failure.problem.summary).clone();
-            page(&cx, shell, &chosen, Some(why), None).await
-        }
-        Err(failure) => Err(failure),
+    match secrets::seal(&cx, &scope, typed, &caller).await? {
+        Ok(()) => Ok(back(&chosen.0.name)),
+        Err(wrong) => page(&cx, shell, &chosen, Some(wrong), None).await,
     }
-}
-
-/// A form that names a secret.
-#[derive(Deserialize)]
-pub(crate) struct Named {
-    name: SecretName,
 }
 
 /// Unsets a secret of the pipeline.
@@ -133,11 +103,18 @@ pub(crate) async fn unset_secret(
     State(cx): State<Cx>,
     chosen: Chosen,
     Caller(caller): Caller,
-    Form(named): Form<Named>,
+    Form(named): Form<secrets::Named>,
 ) -> Result<Response> {
     let scope = SecretScope::Pipeline(chosen.0.name.clone());
     cx.store.unset_secret(&scope, &named.name, true, &caller.login).await?;
     Ok(back(&chosen.0.name))
+}
+
+/// The project's name once more.
+#[derive(Deserialize)]
+pub(crate) struct Confirmed {
+    #[serde(default)]
+    name: String,
 }
 
 /// Takes the project down, when its name was typed once more.
@@ -145,10 +122,10 @@ pub(crate) async fn delete(
     State(cx): State<Cx>,
     shell: Shell,
     chosen: Chosen,
-    Form(typed): Form<Typed>,
+    Form(confirmed): Form<Confirmed>,
 ) -> Result<Response> {
     let name = chosen.0.name.clone();
-    if typed.name.trim() != name.as_str() {
+    if confirmed.name.trim() != name.as_str() {
         let wrong = Words(shell.language).not_confirmed(&name);
         return page(&cx, shell, &chosen, None, Some(wrong)).await;
     }

@@ -6,20 +6,22 @@ use askama::Template;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use naru_model::api::{ConfigurationChange, Secret, SecretValue};
+use naru_model::api::ConfigurationChange;
 use naru_model::authorise::{Permission, Resource};
 use naru_model::job::SecretScope;
-use naru_model::{ProjectName, SecretName, VariableName};
+use naru_model::{ProjectName, VariableName};
 use serde::Deserialize;
 
 use crate::Cx;
 use crate::access::{Asking, Chosen};
-use crate::failure::{Failure, Result};
-use crate::routes::setting::{listed, set as set_sealed};
+use crate::failure::Result;
+use crate::routes::setting::listed;
 use crate::routes::shared_setting::{changed, require_all};
 
+use super::html::Html;
 use super::language::words;
 use super::shell::{ProjectTab, Shell};
+use super::{refusal, secrets};
 
 words! {
     title: "For all environments", "모든 환경의 설정";
@@ -29,13 +31,9 @@ words! {
     secrets: "Secrets", "시크릿";
     name: "Name", "이름";
     value: "Value", "값";
-    version: "Version", "버전";
-    by: "By", "누가";
-    at: "When", "시각";
     save: "Save", "저장";
     remove: "Remove", "삭제";
     set_variable: "Set a variable", "변수 넣기";
-    set_secret: "Set a secret", "시크릿 넣기";
     name_rule: "Letters, digits and _, not starting with a digit", "영문, 숫자, _ 를 쓰고 숫자로 시작하지 않아요";
     no_variables: "No variable is set for all environments.", "모든 환경에 넣은 변수가 없어요.";
     no_secrets: "No secret is set for all environments.", "모든 환경에 넣은 시크릿이 없어요.";
@@ -48,7 +46,7 @@ struct SharedPage<'a> {
     w: Words,
     base: String,
     variables: BTreeMap<VariableName, String>,
-    secrets: Vec<Secret>,
+    secrets: Html,
     may_configure: bool,
     typed: Typed,
     wrong: Option<String>,
@@ -62,6 +60,12 @@ pub(crate) struct Typed {
     value: String,
 }
 
+/// What was wrong with what a form sent.
+enum Wrong {
+    Variable(String),
+    Secret(String),
+}
+
 /// The page.
 pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, chosen: Chosen) -> Result<Response> {
     page(&cx, shell, &chosen, Typed::default(), None).await
@@ -72,25 +76,34 @@ async fn page(
     shell: Shell,
     chosen: &Chosen,
     typed: Typed,
-    wrong: Option<(StatusCode, String)>,
+    wrong: Option<Wrong>,
 ) -> Result<Response> {
     let project = &chosen.0.name;
     let w = Words(shell.language);
     let shell = shell.in_project(cx, chosen, ProjectTab::Overview).await?;
     let base = format!("/projects/{project}/configuration");
     let shell = shell.crumb(&base, w.title()).title(format!("{} · {project}", w.title()));
+    let may_configure = shell.may(cx, Permission::Configure, &Resource::Project(project.clone())).await;
+    let sealed = listed(cx, &SecretScope::Project(project.clone())).await?.0.items;
+    let (refused, wrong, secret_wrong) = match wrong {
+        None => (None, None, None),
+        Some(Wrong::Variable(why)) => (Some("api.bad-configuration"), Some(why), None),
+        Some(Wrong::Secret(why)) => (Some("api.bad-secret"), None, Some(why)),
+    };
+    let secrets =
+        secrets::show((&shell, &base), &sealed, w.no_secrets(), may_configure, secret_wrong.as_deref());
     let page = SharedPage {
         shell: &shell,
         w,
         base,
         variables: cx.store.shared_configuration(project).await?.variables,
-        secrets: listed(cx, &SecretScope::Project(project.clone())).await?.0.items,
-        may_configure: shell.may(cx, Permission::Configure, &Resource::Project(project.clone())).await,
+        secrets,
+        may_configure,
         typed,
-        wrong: wrong.as_ref().map(|(_, text)| text.clone()),
+        wrong,
     };
-    Ok(match wrong {
-        Some((status, _)) => shell.refused(status, "api.bad-configuration", &page),
+    Ok(match refused {
+        Some(code) => shell.refused(StatusCode::BAD_REQUEST, code, &page),
         None => shell.page(&page),
     })
 }
@@ -105,27 +118,19 @@ pub(crate) async fn set(
 ) -> Result<Response> {
     let name = match typed.name.trim().parse::<VariableName>() {
         Ok(name) => name,
-        Err(error) => return refused(&cx, shell, &chosen, typed, error.to_string()).await,
+        Err(error) => {
+            return page(&cx, shell, &chosen, typed, Some(Wrong::Variable(error.to_string()))).await;
+        }
     };
     let set = [(name, typed.value.replace("\r\n", "\n"))].into();
     let change = ConfigurationChange { set, unset: Vec::new() };
     match changed(&cx, &asking, &chosen.0.name, change).await {
         Ok(_) => Ok(back(&chosen.0.name)),
-        Err(failure) => again(&cx, shell, &chosen, typed, failure).await,
+        Err(failure) => {
+            let wrong = Wrong::Variable(refusal::to_mend(failure)?);
+            page(&cx, shell, &chosen, typed, Some(wrong)).await
+        }
     }
-}
-
-async fn refused(cx: &Cx, shell: Shell, chosen: &Chosen, typed: Typed, why: String) -> Result<Response> {
-    page(cx, shell, chosen, typed, Some((StatusCode::BAD_REQUEST, why))).await
-}
-
-/// The form again for what a person can mend; anything else is the page of the failure.
-async fn again(cx: &Cx, shell: Shell, chosen: &Chosen, typed: Typed, failure: Failure) -> Result<Response> {
-    if failure.status != StatusCode::BAD_REQUEST {
-        return Err(failure);
-    }
-    let why = failure.problem.cause.first().unwrap_or(&failure.problem.summary).clone();
-    refused(cx, shell, chosen, typed, why).await
 }
 
 /// A form that names a variable.
@@ -146,31 +151,20 @@ pub(crate) async fn unset(
     Ok(back(&chosen.0.name))
 }
 
-/// Seals a secret. Its value is never sent back, also when it is refused.
+/// Seals a secret.
 pub(crate) async fn set_secret(
     State(cx): State<Cx>,
     shell: Shell,
     asking: Asking,
     chosen: Chosen,
-    Form(typed): Form<Typed>,
+    Form(typed): Form<secrets::Typed>,
 ) -> Result<Response> {
-    let name = match typed.name.trim().parse::<SecretName>() {
-        Ok(name) => name,
-        Err(error) => return refused(&cx, shell, &chosen, Typed::default(), error.to_string()).await,
-    };
     require_all(&cx, &asking, &chosen.0.name).await?;
     let scope = SecretScope::Project(chosen.0.name.clone());
-    let value = SecretValue { value: typed.value.replace("\r\n", "\n") };
-    match set_sealed(&cx, &scope, &name, value, &asking.known.principal).await {
-        Ok(_) => Ok(back(&chosen.0.name)),
-        Err(failure) => again(&cx, shell, &chosen, Typed::default(), failure).await,
+    match secrets::seal(&cx, &scope, typed, &asking.known.principal).await? {
+        Ok(()) => Ok(back(&chosen.0.name)),
+        Err(wrong) => page(&cx, shell, &chosen, Typed::default(), Some(Wrong::Secret(wrong))).await,
     }
-}
-
-/// A form that names a secret.
-#[derive(Deserialize)]
-pub(crate) struct NamedSecret {
-    name: SecretName,
 }
 
 /// Unsets a secret.
@@ -178,7 +172,7 @@ pub(crate) async fn unset_secret(
     State(cx): State<Cx>,
     asking: Asking,
     chosen: Chosen,
-    Form(named): Form<NamedSecret>,
+    Form(named): Form<secrets::Named>,
 ) -> Result<Response> {
     let project = &chosen.0.name;
     require_all(&cx, &asking, project).await?;

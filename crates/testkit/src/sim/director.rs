@@ -17,12 +17,14 @@ use super::people::People;
 use super::process::{Disk, Ended, Failure, Process, Running, Task, Work};
 use super::stage::Stage;
 use super::switch::Parked;
+use super::time::elapsed;
 use super::way::Visitors;
 use super::{push, rest, runs, trouble};
 
-/// Once nothing goes wrong any more, everything rests within this time of the world: a canary may wait for requests to
-/// judge by at each of its steps, as long as what served before keeps dying.
-const CONVERGED_WITHIN: Duration = Duration::from_mins(20);
+/// Once nothing goes wrong any more, everything rests within this time of the world.
+const CONVERGED_WITHIN: Duration = Duration::from_mins(12);
+/// The same while the old side of a canary keeps dying, which is trouble that does not stop.
+const JUDGED_WITHIN: Duration = Duration::from_mins(20);
 /// Turns in one simulation; more mean that something spins.
 const MOST_TURNS: u32 = 8_000;
 
@@ -129,16 +131,19 @@ impl Director {
 
     /// Lets everything come to rest.
     async fn rest(&mut self, when: &str) {
-        let end = self.stage.now() + CONVERGED_WITHIN;
+        let began = self.stage.now();
         while self.goes_on() {
             self.step().await;
             if self.is_quiet() && rest::is_at_rest(self).await {
                 self.stage.tell(format!("everything rests {when}"));
                 return;
             }
-            if self.stage.now() >= end {
+            let passed = elapsed(began, self.stage.now());
+            if passed >= JUDGED_WITHIN
+                || (passed >= CONVERGED_WITHIN && !rest::waits_for_a_judgement(self).await)
+            {
                 let why = rest::why_not(self).await;
-                self.stage.broken(format!("no rest {when} within {CONVERGED_WITHIN:?}: {why}"));
+                self.stage.broken(format!("no rest {when} after {passed:?}: {why}"));
             }
         }
     }
@@ -172,7 +177,7 @@ impl Director {
             None => {
                 let next = self.next_time();
                 let now = self.stage.now();
-                self.pass_time(super::time::elapsed(now, next).max(Duration::from_millis(1)));
+                self.pass_time(elapsed(now, next).max(Duration::from_millis(1)));
             }
         }
         let keys = self.people.environments();
@@ -191,7 +196,7 @@ impl Director {
         let running = self.processes.iter().flat_map(|process| &process.tasks);
         let limit = running.filter_map(|task| task.running.as_ref()).map(|running| running.parked.by).min();
         let end = limit.map_or(now + long, |limit| limit.min(now + long));
-        let passed = super::time::elapsed(now, end);
+        let passed = elapsed(now, end);
         self.stage.world.advance(passed);
         self.visitors.come(&self.stage, &self.people.projects, self.calm, passed);
         self.stage.end_requests(&mut self.under_way);

@@ -183,9 +183,14 @@ impl Promises {
         if table.routes.iter().flat_map(|route| &route.backends).any(|one| died(&one.replica)) {
             self.harm(key, stage.now(), "a replica died by itself");
         }
-        // What alone could serve may also die again before it gets its first request.
-        let is_empty = table.routes.iter().all(|route| route.backends.is_empty() || is_preview(&route.host));
-        if is_empty && truth.replicas.iter().any(|seen| has_died(&seen.state)) {
+        // What alone could serve may also die again before it gets its first request. Previews wait for a person.
+        let (previews, routes): (Vec<_>, Vec<_>) = table.routes.iter().partition(|one| is_preview(&one.host));
+        let could_serve = |replica: &&ReplicaKey| {
+            routes.iter().any(|route| route.service == replica.service)
+                && !previews.iter().flat_map(|route| &route.backends).any(|one| one.replica == **replica)
+        };
+        let nobody_can = !ready.iter().any(|replica| could_serve(&replica));
+        if nobody_can && truth.replicas.iter().any(|seen| has_died(&seen.state)) {
             self.harm(key, stage.now(), "what could serve died by itself");
         }
         if self.is_excused(key) {

@@ -1,13 +1,13 @@
 //! What must be true once everything rests: what serves is what was wanted last, and nothing else is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use naru_engine::Engine as _;
 use naru_model::manifest;
 use naru_model::rollout::{ReplicaState, Status};
 use naru_model::workload::EnvironmentSpec;
-use naru_model::{CommitId, EnvironmentKey, ReleaseNumber, Timestamp};
+use naru_model::{CommitId, EnvironmentKey, ReleaseNumber, RevisionNumber, Timestamp};
 use naru_source::deploy::DeployRepositories;
 use naru_store::environment::{Environment, EnvironmentStatus};
 use naru_store::intent::{Intent, IntentKind, IntentState};
@@ -36,19 +36,7 @@ pub(super) async fn why_not(director: &Director) -> String {
     }
     for key in store.environment_keys().await.expect("the store answers") {
         let Some(row) = store.environment(&key).await.expect("the store answers") else { continue };
-        let rests = match &row.status {
-            // What died since the last look is not written down yet: who looked may have ended with its lease.
-            EnvironmentStatus::Reconciled { status: Status::Live } => {
-                !director.stage.promises().is_harmed(&key)
-            }
-            // What serves dies again and again, and there is nothing to return to.
-            EnvironmentStatus::Reconciled { status: Status::Degraded { .. } } => {
-                row.target == row.serving && quality(director, &key).await == Some(Quality::DiesSoon)
-            }
-            EnvironmentStatus::Reconciled { .. } => false,
-            EnvironmentStatus::Idle | EnvironmentStatus::Blocked { .. } => true,
-            EnvironmentStatus::Retrying { .. } => false,
-        };
+        let rests = rests(director, &key, &row).await;
         if director.people.crossing().any(|project| project.environments.contains(&key)) {
             let there = director.stage.fake.truth(&key).replicas.len();
             let spec = spec_of_serving(director, &key, &row).await;
@@ -69,6 +57,51 @@ pub(super) async fn why_not(director: &Director) -> String {
         why.push(format!("{scope:?} is left on the engine"));
     }
     why.join("; ")
+}
+
+/// Whether an environment needs nothing any more, or waits for a person.
+async fn rests(director: &Director, key: &EnvironmentKey, row: &Environment) -> bool {
+    match &row.status {
+        // What died since the last look is not written down yet: who looked may have ended with its lease.
+        EnvironmentStatus::Reconciled { status: Status::Live } => !director.stage.promises().is_harmed(key),
+        // What serves dies again and again, and there is nothing to return to.
+        EnvironmentStatus::Reconciled { status: Status::Degraded { .. } } => {
+            row.target == row.serving && keeps_dying(director, key).await
+        }
+        EnvironmentStatus::Idle | EnvironmentStatus::Blocked { .. } => true,
+        EnvironmentStatus::Reconciled { .. } | EnvironmentStatus::Retrying { .. } => false,
+    }
+}
+
+async fn keeps_dying(director: &Director, key: &EnvironmentKey) -> bool {
+    quality(director, key).await == Some(Quality::DiesSoon)
+}
+
+/// Whether an environment moves, or has just moved, away from a revision that keeps dying.
+async fn old_side_keeps_dying(director: &Director, key: &EnvironmentKey, row: &Environment) -> bool {
+    let Some(target) = row.target else { return false };
+    let rollout = director.store.rollout(key, target).await.expect("the store answers");
+    match rollout.and_then(|rollout| rollout.replaced).or(row.serving) {
+        Some(old) => quality_of(director, key, old).await == Some(Quality::DiesSoon),
+        None => false,
+    }
+}
+
+/// Whether all that does not rest are canaries whose old side keeps dying: trouble that does not stop, while each step
+/// waits for requests that it answers.
+pub(super) async fn waits_for_a_judgement(director: &Director) -> bool {
+    let canaries = director.people.crossing().filter(|project| project.way.is_canary());
+    let canaries: BTreeSet<_> = canaries.flat_map(|project| project.environments.clone()).collect();
+    for key in director.store.environment_keys().await.expect("the store answers") {
+        let Some(row) = director.store.environment(&key).await.expect("the store answers") else { continue };
+        if rests(director, &key, &row).await {
+            continue;
+        }
+        if !canaries.contains(&key) || !old_side_keeps_dying(director, &key, &row).await {
+            return false;
+        }
+    }
+    true
 }
 
 /// Everything that must hold at rest.
@@ -214,7 +247,11 @@ fn last_taken<'a>(intents: &'a [Intent], revisions: &[Revision], clock_was_set: 
 /// How good the release is that serves.
 async fn quality(director: &Director, key: &EnvironmentKey) -> Option<Quality> {
     let serving = director.store.environment(key).await.expect("the store answers")?.serving?;
-    let revision = director.store.revision(key, serving).await.expect("the store answers")?;
+    quality_of(director, key, serving).await
+}
+
+async fn quality_of(director: &Director, key: &EnvironmentKey, number: RevisionNumber) -> Option<Quality> {
+    let revision = director.store.revision(key, number).await.expect("the store answers")?;
     let deploy = &director.stage.deploy;
     let spec = DeployRepositories::read_spec(deploy, key, &revision.commit).await;
     // Where a person removed the folder nothing runs, and a bad release does no harm.
@@ -253,8 +290,7 @@ async fn check_world(director: &Director, key: &EnvironmentKey, row: &Environmen
         stage.broken(format!("{key}: {} routes at rest, {} wanted", routes.len(), spec.routes.len()));
     }
     for route in routes {
-        let revisions: std::collections::BTreeSet<_> =
-            route.backends.iter().map(|one| one.revision).collect();
+        let revisions: BTreeSet<_> = route.backends.iter().map(|one| one.revision).collect();
         let replicas = wanted.get(route.service.as_str()).copied().unwrap_or_default() as usize;
         if revisions.len() > 1 || route.backends.len() != replicas {
             stage.broken(format!("{key}: {} leads to {:?} at rest", route.host, route.backends));

@@ -138,7 +138,7 @@ impl Front {
 
     async fn log_is_under_way(&self, fake: &Fake) -> bool {
         for scope in fake.job_scopes().await.expect("the fake answers") {
-            for job in fake.observe_jobs(&scope).await.expect("the fake answers") {
+            for job in fake.true_jobs(&scope) {
                 let ended = matches!(job.state, JobState::Finished(_));
                 if ended && self.pipeline.collectors.follows(&job.key) {
                     return true;

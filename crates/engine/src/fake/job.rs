@@ -44,7 +44,7 @@ pub struct JobStart {
 pub(super) struct Job {
     pub(super) key: JobKey,
     script: JobScript,
-    started: Timestamp,
+    pub(super) started: Timestamp,
     digest: Option<Digest>,
 }
 

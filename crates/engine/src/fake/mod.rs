@@ -109,6 +109,11 @@ impl Fake {
         self.world().truth(environment)
     }
 
+    /// The jobs of a scope, without lateness.
+    pub fn true_jobs(&self, scope: &JobScope) -> Vec<JobSeen> {
+        self.world().true_jobs(scope)
+    }
+
     /// The table in force for an environment.
     pub fn table(&self, environment: &EnvironmentKey) -> Option<RouteTable> {
         self.world().traffic.applied(environment).map(|applied| applied.table)

@@ -80,6 +80,8 @@ pub(super) struct World {
     past: BTreeMap<EnvironmentKey, Vec<(Timestamp, Seen)>>,
     newest: BTreeMap<EnvironmentKey, Generation>,
     jobs: BTreeMap<JobKey, Job>,
+    /// Jobs that were removed, as long as somebody may still see them.
+    removed_jobs: Vec<(Timestamp, Job)>,
     now: Timestamp,
     calls: u32,
     addresses: u16,
@@ -160,10 +162,15 @@ impl World {
 
     pub(super) fn observe(&self, environment: &EnvironmentKey) -> Result<Seen, StepError> {
         self.reach()?;
-        let horizon = self.now - self.manners.observed_late;
+        let horizon = self.horizon();
         let past = self.past.get(environment).map_or(&[][..], Vec::as_slice);
         let late = past.iter().rev().find(|(at, _)| *at <= horizon);
         Ok(late.map(|(_, seen)| seen.clone()).unwrap_or_default())
+    }
+
+    /// The moment that observations show.
+    fn horizon(&self) -> Timestamp {
+        self.now - self.manners.observed_late
     }
 
     fn reach(&self) -> Result<(), StepError> {
@@ -383,7 +390,15 @@ impl World {
 
     pub(super) fn observe_jobs(&self, scope: &JobScope) -> Result<Vec<JobSeen>, StepError> {
         self.reach()?;
-        Ok(self.jobs.values().filter(|job| job.key.scope == *scope).map(|job| job.seen(self.now)).collect())
+        let horizon = self.horizon();
+        let removed = self.removed_jobs.iter().filter(|(at, _)| *at > horizon).map(|(_, job)| job);
+        let there = removed.chain(self.jobs.values()).filter(|job| job.started <= horizon);
+        Ok(there.filter(|job| job.key.scope == *scope).map(|job| job.seen(horizon)).collect())
+    }
+
+    pub(super) fn true_jobs(&self, scope: &JobScope) -> Vec<JobSeen> {
+        let of_scope = self.jobs.values().filter(|job| job.key.scope == *scope);
+        of_scope.map(|job| job.seen(self.now)).collect()
     }
 
     pub(super) fn job_scopes(&self) -> Vec<JobScope> {
@@ -393,7 +408,11 @@ impl World {
     }
 
     pub(super) fn stop_job(&mut self, key: &JobKey) {
-        self.jobs.remove(key);
+        let horizon = self.horizon();
+        self.removed_jobs.retain(|(at, _)| *at > horizon);
+        if let Some(job) = self.jobs.remove(key) {
+            self.removed_jobs.push((self.now, job));
+        }
     }
 
     /// The next line of a source, and whether the source is over.

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::Arc;
 
 use naru_model::effect::Unobserved;
@@ -35,20 +36,24 @@ impl Disk {
         Self { at }
     }
 
-    /// Leaves this many bytes free.
+    /// Leaves this many bytes free. A disk cannot be made smaller than what is on it, so one that is written to between
+    /// the look and the change is looked at again.
     fn fill(&self, leaving: u64) {
-        let about = nix::sys::statvfs::statvfs(&self.at).unwrap();
-        let used = (about.blocks() - about.blocks_free()) * about.fragment_size();
-        self.resize(used + leaving);
+        until("the disk is full", String::new, || {
+            let about = nix::sys::statvfs::statvfs(&self.at).unwrap();
+            let used = (about.blocks() - about.blocks_free()) * about.fragment_size();
+            self.resize(used + leaving).status.success().then_some(())
+        });
     }
 
     fn clear(&self) {
-        self.resize(PLENTY);
+        let resized = self.resize(PLENTY);
+        assert!(resized.status.success(), "{}", process::said(&resized));
     }
 
-    fn resize(&self, bytes: u64) {
+    fn resize(&self, bytes: u64) -> Output {
         let option = format!("remount,size={bytes}");
-        process::text(process::program("mount", Path::new("/")).args(["-o", &option]).arg(&self.at));
+        process::output(process::program("mount", Path::new("/")).args(["-o", &option]).arg(&self.at))
     }
 }
 

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use naru_engine::{LogLine, LogPosition, LogSource, StepError};
 use naru_model::definition::NodeName;
 use naru_model::job::{JobKey, JobSpec, JobState};
+use naru_model::pipeline::StepState;
 use naru_model::workload::Value;
 use naru_model::{Problem, SecretName, SecretVersion};
 use naru_secret::{LineRedactor, Redactor};
@@ -306,12 +307,20 @@ enum JobEnd {
     Lost,
 }
 
-async fn end_of_job(cx: &Context, log: &Log) -> Result<JobEnd, StepError> {
+async fn end_of_job(cx: &Context, log: &Log) -> Result<JobEnd, CollectError> {
     let jobs = cx.engine.observe_jobs(&log.key.scope).await?;
     let job = jobs.into_iter().find(|job| job.key == log.key);
     Ok(match job.map(|job| job.state) {
-        None => JobEnd::Lost,
+        None if was_seen(cx, log).await? => JobEnd::Lost,
         Some(JobState::Finished(_)) => JobEnd::Finished,
-        Some(_) => JobEnd::NotYet,
+        None | Some(_) => JobEnd::NotYet,
     })
+}
+
+/// Whether the engine showed the job before, or is not asked for it any more. One that was ordered a moment ago may not be
+/// shown yet.
+async fn was_seen(cx: &Context, log: &Log) -> Result<bool, StoreError> {
+    let steps = cx.store.run_steps(&log.run.project, log.run.number).await?;
+    let step = steps.into_iter().find(|step| step.name == log.node);
+    Ok(step.is_none_or(|step| step.attempt != log.key.attempt || step.state != StepState::Starting))
 }

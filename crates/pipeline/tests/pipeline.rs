@@ -147,6 +147,18 @@ async fn a_push_that_was_settled_late_does_not_run_over_a_newer_one() {
 }
 
 #[tokio::test]
+async fn jobs_that_are_shown_late_are_begun_once_and_keep_their_logs() {
+    let h = Harness::new().await;
+    h.fake.set_manners(Manners { observed_late: Duration::from_secs(3), ..Manners::default() });
+    h.fake.script_jobs("test", prints(&["running 3 tests", "ok"]));
+    h.push("main", YAML).await;
+    h.until_cleared(1).await;
+    assert_eq!(h.state(1).await, Some(RunState::Succeeded));
+    assert_eq!(h.started(), ["shop-run-1-lint-1", "shop-run-1-test-1", "shop-run-1-build-web-1"]);
+    assert_eq!(h.log(1, "test").await, ["running 3 tests", "ok"]);
+}
+
+#[tokio::test]
 async fn a_cancelled_run_stops_its_jobs_and_makes_no_release() {
     let h = Harness::new().await;
     h.fake.script_jobs("test", JobScript { takes: Duration::from_hours(1), ..prints(&["sleeping"]) });

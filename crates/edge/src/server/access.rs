@@ -1,6 +1,7 @@
-//! The access log: one JSON line per request. Workers render their lines into memory that they share; a thread writes
-//! down what has gathered. A writer that falls behind loses lines, which are counted, rather than slow requests down.
+//! The access log: one JSON line per request. Each worker renders its lines into memory of its own; a thread writes down
+//! what has gathered. A writer that falls behind loses lines, which are counted, rather than slow requests down.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::net::IpAddr;
@@ -35,7 +36,7 @@ pub enum AccessLog {
     },
 }
 
-/// Bytes of lines that wait for the writer.
+/// Bytes of a worker's lines that wait for the writer.
 const WAITING_MAX: usize = 4 * 1024 * 1024;
 /// What is kept for them while little happens.
 const ROOM: usize = 256 * 1024;
@@ -65,7 +66,7 @@ pub(super) struct Line<'a> {
 /// The line's fields. The query is left out: it may carry what nobody should read later.
 #[derive(Serialize)]
 struct Fields<'a> {
-    at: Timestamp,
+    at: &'a str,
     request_id: &'a str,
     peer: IpAddr,
     host: &'a str,
@@ -99,8 +100,9 @@ impl Line<'_> {
     fn render(&self, out: &mut Vec<u8>) {
         let host = self.host.and_then(|host| host.to_str().ok()).unwrap_or_default();
         let path = self.uri.path();
+        let at = Moment::of(self.at);
         let fields = Fields {
-            at: self.at,
+            at: at.text(),
             request_id: self.request_id.to_str().unwrap_or_default(),
             peer: self.peer,
             host: &host[..host.len().min(HOST_MAX)],
@@ -122,6 +124,44 @@ impl Line<'_> {
     }
 }
 
+/// A moment as text, to the microsecond. Everything before the fraction is worked out once per second and thread.
+struct Moment([u8; Self::LENGTH]);
+
+impl Moment {
+    /// `2026-11-21T10:31:00.000001Z`
+    const LENGTH: usize = 27;
+    const SECOND: usize = 19;
+
+    fn of(at: Timestamp) -> Self {
+        thread_local! {
+            static LAST: Cell<(i64, [u8; Moment::SECOND])> = const { Cell::new((i64::MIN, [b'0'; Moment::SECOND])) };
+        }
+        // Before 1970 the parts of a moment are negative; clocks that show that are of nobody.
+        let (second, micros) = (at.as_second(), at.subsec_microsecond().unsigned_abs());
+        let (mut of, mut until_second) = LAST.get();
+        if of != second {
+            let whole = Timestamp::from_second(second).unwrap_or_default().to_string();
+            if let Some(text) = whole.as_bytes().first_chunk() {
+                (of, until_second) = (second, *text);
+                LAST.set((of, until_second));
+            }
+        }
+        let mut text = [b'.'; Self::LENGTH];
+        text[..Self::SECOND].copy_from_slice(&until_second);
+        let mut rest = micros;
+        for digit in text[Self::SECOND + 1..Self::LENGTH - 1].iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        text[Self::LENGTH - 1] = b'Z';
+        Self(text)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// The request path's end of the log.
 pub(super) struct AccessSink {
     log: Option<(Arc<Log>, Thread)>,
@@ -130,7 +170,8 @@ pub(super) struct AccessSink {
 
 /// What the workers and the writer share.
 struct Log {
-    waiting: Mutex<Vec<u8>>,
+    /// Lines of each worker: one that is interrupted at its own keeps no other from going on.
+    waiting: Box<[Mutex<Vec<u8>>]>,
     desk: Mutex<Desk>,
     closed: AtomicBool,
 }
@@ -142,7 +183,7 @@ struct Desk {
 }
 
 impl AccessSink {
-    pub(super) fn open(log: AccessLog) -> std::io::Result<Self> {
+    pub(super) fn open(log: AccessLog, workers: usize) -> std::io::Result<Self> {
         let target = match log {
             AccessLog::Off => return Ok(Self { log: None, dropped: AtomicU64::new(0) }),
             AccessLog::Tracing => Target::Tracing,
@@ -151,7 +192,7 @@ impl AccessSink {
             }
         };
         let log = Arc::new(Log {
-            waiting: Mutex::default(),
+            waiting: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             desk: Mutex::new(Desk { target, lines: Vec::new() }),
             closed: AtomicBool::new(false),
         });
@@ -160,9 +201,9 @@ impl AccessSink {
         Ok(Self { log: Some((log, writer.thread().clone())), dropped: AtomicU64::new(0) })
     }
 
-    pub(super) fn put(&self, line: &Line<'_>) {
+    pub(super) fn put(&self, worker: usize, line: &Line<'_>) {
         let Some((log, writer)) = &self.log else { return };
-        let mut waiting = lock(&log.waiting);
+        let mut waiting = lock(&log.waiting[worker % log.waiting.len()]);
         if waiting.len() > WAITING_MAX {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -209,13 +250,15 @@ impl Log {
 
     fn write_down(&self) {
         let Desk { target, lines } = &mut *lock(&self.desk);
-        std::mem::swap(&mut *lock(&self.waiting), lines);
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            target.put(line);
+        for waiting in &self.waiting {
+            std::mem::swap(&mut *lock(waiting), lines);
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                target.put(line);
+            }
+            lines.clear();
+            lines.shrink_to(ROOM);
         }
         target.flush();
-        lines.clear();
-        lines.shrink_to(ROOM);
     }
 }
 
@@ -306,6 +349,15 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_written_to_the_microsecond() {
+        let texts = ["2026-11-21T10:31:00.500001999Z", "2026-11-21T10:31:00Z", "1970-01-01T00:00:01.000999Z"];
+        let written = texts.map(|text| Moment::of(text.parse().unwrap()).text().to_owned());
+        let expected =
+            ["2026-11-21T10:31:00.500001Z", "2026-11-21T10:31:00.000000Z", "1970-01-01T00:00:01.000999Z"];
+        assert_eq!(written, expected);
+    }
 
     #[test]
     fn the_file_is_set_aside_when_full_and_old_ones_go() {

@@ -1,9 +1,11 @@
 //! One accepted connection: TLS where the port asks for it, then HTTP/1.1 or HTTP/2, until it ends or the edge
 //! drains. What becomes of a request is `proxy`; what is particular to HTTP/2 is `http2`.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -12,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::head::Origin;
 use super::proxy::{self, Client};
@@ -83,10 +86,8 @@ impl Arrival {
     }
 
     async fn tls(self, stream: TcpStream) {
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.edge.tls));
-        let handshake = tokio::time::timeout(self.edge.limits.handshake, acceptor.accept(stream));
         let shaken = tokio::select! {
-            shaken = handshake => shaken,
+            shaken = tokio::time::timeout(self.edge.limits.handshake, self.handshake(stream)) => shaken,
             () = self.over() => return,
         };
         let Ok(Ok(stream)) = shaken else { return };
@@ -94,6 +95,16 @@ impl Arrival {
             self.http2(stream).await;
         } else {
             self.http1(stream).await;
+        }
+    }
+
+    async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        stream.readable().await?;
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.edge.tls));
+        let mut handshake = std::pin::pin!(acceptor.accept(stream));
+        match self.edge.workers.begin(self.worker, handshake.as_mut()).await {
+            Poll::Ready(shaken) => shaken,
+            Poll::Pending => handshake.await,
         }
     }
 

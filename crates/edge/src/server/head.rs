@@ -3,10 +3,10 @@
 //! RFC 9110 §7.6 (forwarding), RFC 9112 §3.2 and §6 (Host, framing), RFC 7239 (Forwarded), RFC 6455 (upgrade).
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use http::{Method, Uri, request};
 
 use super::framing::Fault;
@@ -220,6 +220,8 @@ pub(super) struct Origin {
     peer: HeaderValue,
     forwarded_for: String,
     proto: &'static str,
+    /// The host that the connection's first request named, and what replicas are told of it.
+    told: OnceLock<(HeaderValue, HeaderValue)>,
 }
 
 impl Origin {
@@ -232,7 +234,25 @@ impl Origin {
             IpAddr::V6(_) => format!("for=\"[{text}]\""),
         };
         let peer = HeaderValue::try_from(text).expect("an address is visible ASCII");
-        Self { peer, forwarded_for, proto: if secure { "https" } else { "http" } }
+        let proto = if secure { "https" } else { "http" };
+        Self { peer, forwarded_for, proto, told: OnceLock::new() }
+    }
+
+    /// Who asks for which host, in the words of RFC 7239.
+    fn forwarded(&self, host: &HeaderValue) -> Option<HeaderValue> {
+        match self.told.get() {
+            Some((of, forwarded)) if of == host => Some(forwarded.clone()),
+            _ => {
+                let forwarded = self.word(host).ok()?;
+                let _ = self.told.set((host.clone(), forwarded.clone()));
+                Some(forwarded)
+            }
+        }
+    }
+
+    fn word(&self, host: &HeaderValue) -> Result<HeaderValue, InvalidHeaderValue> {
+        let host = host.to_str().unwrap_or_default();
+        HeaderValue::try_from(format!("{};host=\"{host}\";proto={}", self.forwarded_for, self.proto))
     }
 }
 
@@ -256,11 +276,8 @@ pub(super) fn to_replica(
     remove_hop_by_hop(headers);
     remove_claims(headers);
     if let Some(host) = host {
-        let mut forwarded = String::with_capacity(origin.forwarded_for.len() + host.len() + 20);
-        forwarded.push_str(&origin.forwarded_for);
-        let _ = write!(forwarded, ";host=\"{}\";proto={}", host.to_str().unwrap_or_default(), origin.proto);
-        if let Ok(value) = HeaderValue::try_from(forwarded) {
-            headers.insert(header::FORWARDED, value);
+        if let Some(forwarded) = origin.forwarded(&host) {
+            headers.insert(header::FORWARDED, forwarded);
         }
         headers.insert(X_FORWARDED_HOST.clone(), host.clone());
         headers.insert(header::HOST, host);
@@ -358,6 +375,15 @@ mod tests {
         x-request-id: id-1
         "#);
         assert_eq!(head.uri, "/x?y=1");
+    }
+
+    #[test]
+    fn every_request_is_forwarded_with_its_own_host() {
+        let origin = Origin::new("[fd00::9]:1234".parse().unwrap(), true);
+        for host in ["a", "b:443", "a"] {
+            let told = origin.forwarded(&HeaderValue::from_static(host)).unwrap();
+            assert_eq!(told, format!("for=\"[fd00::9]\";host=\"{host}\";proto=https"));
+        }
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Edge {
             shelf,
             tls,
             clock,
-            access: AccessSink::open(access)?,
+            access: AccessSink::open(access, workers)?,
             workers: Workers::new(workers),
             routing: ArcSwap::default(),
             version: AtomicU64::new(0),

@@ -47,7 +47,7 @@ pub(super) async fn answer(
 ) -> Result<Response<ReplyBody>, Infallible> {
     client.signals.begin(request.version());
     let host = request.headers().get(header::HOST).cloned();
-    let mut record = Record::open(&client.edge, client.peer, request.method(), request.uri(), host.as_ref());
+    let mut record = Record::open(&client, request.method(), request.uri(), host.as_ref());
     let manner = Manner::of(request.headers());
     let is_head = request.method() == Method::HEAD;
     let mut response = match carry(&client, request, &mut record).await {

@@ -12,6 +12,7 @@ use naru_model::route::RouteLimits;
 use super::Edge;
 use super::access::Line;
 use super::figures::Outcome;
+use super::proxy::Client;
 use super::routing::Entry;
 
 /// One request, from its head to the last byte of its answer. Dropping it counts and logs it.
@@ -20,6 +21,7 @@ pub(super) struct Record {
     started: Instant,
     pub(super) request_id: HeaderValue,
     peer: IpAddr,
+    worker: usize,
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
@@ -32,19 +34,14 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn open(
-        edge: &Arc<Edge>,
-        peer: IpAddr,
-        method: &Method,
-        uri: &Uri,
-        host: Option<&HeaderValue>,
-    ) -> Self {
-        let now = edge.clock.now();
+    pub(super) fn open(client: &Client, method: &Method, uri: &Uri, host: Option<&HeaderValue>) -> Self {
+        let now = client.edge.clock.now();
         Self {
-            edge: Arc::clone(edge),
+            edge: Arc::clone(&client.edge),
             started: Instant::now(),
             request_id: new_id(now),
-            peer,
+            peer: client.peer,
+            worker: client.worker,
             method: method.clone(),
             uri: uri.clone(),
             host: host.cloned(),
@@ -160,7 +157,7 @@ impl Drop for Record {
                 self.edge.unrouted.end(&outcome);
             }
         }
-        self.edge.access.put(&Line {
+        let line = Line {
             at: self.edge.clock.now(),
             request_id: &self.request_id,
             peer: self.peer,
@@ -174,6 +171,7 @@ impl Drop for Record {
             bytes_out: self.bytes_out,
             route: route.as_ref().map(|(entry, _)| &**entry),
             choice,
-        });
+        };
+        self.edge.access.put(self.worker, &line);
     }
 }

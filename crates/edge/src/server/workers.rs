@@ -3,10 +3,12 @@
 //! that carries the fewest.
 
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::connection::Port;
@@ -17,6 +19,8 @@ pub(super) struct Workers(Box<[Worker]>);
 struct Worker {
     carries: Arc<AtomicUsize>,
     door: mpsc::UnboundedSender<Handed>,
+    /// The turn to begin a handshake.
+    handshake: Semaphore,
     /// Until the worker has begun.
     handed: Mutex<Option<mpsc::UnboundedReceiver<Handed>>>,
 }
@@ -46,7 +50,12 @@ impl Workers {
     pub(super) fn new(count: usize) -> Self {
         let worker = |_| {
             let (door, handed) = mpsc::unbounded_channel();
-            Worker { carries: Arc::default(), door, handed: Mutex::new(Some(handed)) }
+            Worker {
+                carries: Arc::default(),
+                door,
+                handshake: Semaphore::new(1),
+                handed: Mutex::new(Some(handed)),
+            }
         };
         Self((0..count.max(1)).map(worker).collect())
     }
@@ -74,6 +83,14 @@ impl Workers {
     pub(super) fn hand_over(&self, worker: usize, connection: Handed) {
         // A worker that is gone has left with the edge.
         let _ = self.0[worker].door.send(connection);
+    }
+
+    /// Polls a handshake for the first time, which is where it takes its time to compute. One at a time, and each after
+    /// everything that is ready: a crowd that comes by TLS at once does not keep those waiting who are there already.
+    pub(super) async fn begin<F: Future>(&self, worker: usize, handshake: Pin<&mut F>) -> Poll<F::Output> {
+        let _turn = self.0[worker % self.count()].handshake.acquire().await;
+        tokio::task::yield_now().await;
+        futures::poll!(handshake)
     }
 
     /// What others hand to a worker; none the second time.

@@ -1,15 +1,22 @@
 //! Rollouts told as stories: the real planner drives the fake world, and every action is written down with the time at
 //! which it was taken.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use naru_model::job::ExitReason;
+use naru_model::job::{ExitReason, JobKey, JobScope, JobSeen, JobSpec, JobState, JobWork};
 use naru_model::rollout::Status;
-use naru_model::workload::ReleaseCommand;
+use naru_model::workload::{Limits, ReleaseCommand};
 use naru_model::{Clock, RevisionNumber};
 
 use super::drive::{Drive, MINUTE, revision, service, with_volume};
 use super::{Behaviour, JobScript, Manners};
+use crate::Engine;
+
+fn migration() -> ReleaseCommand {
+    ReleaseCommand { service: "web".parse().unwrap(), command: vec!["./migrate".into()], time_limit: MINUTE }
+}
 
 #[tokio::test]
 async fn a_first_and_a_second_revision() {
@@ -95,11 +102,7 @@ async fn the_release_command_gates_the_switch() {
     let mut drive = Drive::new();
     drive.reconcile(&revision(1, service("one", 1)), MINUTE).await;
     let mut second = revision(2, service("two", 1));
-    second.spec.release_command = Some(ReleaseCommand {
-        service: "web".parse().unwrap(),
-        command: vec!["./migrate".into()],
-        time_limit: MINUTE,
-    });
+    second.spec.release_command = Some(migration());
     assert_eq!(drive.reconcile(&second, MINUTE).await, Status::Live);
     let mut third = second.clone();
     third.revision = RevisionNumber(3);
@@ -147,6 +150,43 @@ async fn a_replica_that_keeps_exiting_waits_longer_each_time() {
 }
 
 #[tokio::test]
+async fn jobs_come_and_go_late() {
+    let drive = Drive::new();
+    drive.fake.set_manners(Manners { observed_late: Duration::from_secs(2), ..Manners::default() });
+    let scope = JobScope::Revision(drive.environment.clone(), RevisionNumber(1));
+    let key = JobKey { scope: scope.clone(), name: "release".into(), attempt: 1 };
+    let job = JobSpec {
+        work: JobWork::Command {
+            image: "web".into(),
+            command: migration().command,
+            workspace: None,
+            caches: BTreeMap::new(),
+            beside: BTreeMap::new(),
+            environment: None,
+        },
+        variables: BTreeMap::new(),
+        limits: Limits::default(),
+        time_limit: MINUTE,
+        log_limit_bytes: 1024,
+    };
+    let mut seen = Vec::new();
+    for second in 0..7 {
+        drive.clock.0.store(second * 1000, Ordering::Relaxed);
+        match second {
+            0 => drive.fake.ensure_job(&key, &job).await.unwrap(),
+            4 => drive.fake.stop_job(&key).await.unwrap(),
+            _ => {}
+        }
+        seen.push(match &drive.fake.observe_jobs(&scope).await.unwrap()[..] {
+            [] => "none",
+            [JobSeen { state: JobState::Finished(_), .. }] => "finished",
+            _ => "running",
+        });
+    }
+    assert_eq!(seen, ["none", "none", "running", "finished", "finished", "finished", "none"]);
+}
+
+#[tokio::test]
 async fn a_world_that_is_late_and_quarrelsome_ends_the_same() {
     for (observed_late, applied_late, conflict_every) in
         [(0, 0, 2), (400, 0, 0), (900, 700, 3), (2500, 300, 5)]
@@ -159,9 +199,12 @@ async fn a_world_that_is_late_and_quarrelsome_ends_the_same() {
             unreachable: false,
         });
         for (number, web) in [(1, "one"), (2, "two"), (3, "one")] {
-            let status = drive.reconcile(&revision(number, with_volume(service(web, 1))), 2 * MINUTE).await;
+            let mut wanted = revision(number, with_volume(service(web, 1)));
+            wanted.spec.release_command = Some(migration());
+            let status = drive.reconcile(&wanted, 2 * MINUTE).await;
             assert_eq!(status, Status::Live, "{}", drive.story);
         }
+        assert_eq!(drive.fake.started_jobs().len(), 3, "{}", drive.story);
         let truth = drive.fake.truth(&drive.environment);
         assert_eq!(truth.replicas.len(), 1, "{}", drive.story);
         assert_eq!(drive.fake.violations(), Vec::<String>::new(), "{}", drive.story);

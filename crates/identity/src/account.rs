@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use naru_model::authorise::Principal;
-use naru_store::identity::SetupOutcome;
+use naru_store::identity::{Account, SetupOutcome};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::audit::Deed;
 use crate::secret_text::{self, SecretText};
 use crate::{Identity, IdentityError, Known, Origin, Result, password};
 
-/// For so long after the password was given, a session may do what cannot be undone or gives rights.
+/// For so long after the last proof, a session may do what cannot be undone or gives rights.
 const CONFIRMED_LASTS: Duration = Duration::from_mins(10);
 
 /// What somebody logs in with.
@@ -22,6 +22,24 @@ pub struct Login {
     pub password: SecretString,
     /// A code of its second factor, if it has one, or a recovery code.
     pub code: Option<SecretString>,
+}
+
+/// What somebody proves with once more to be who they are.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The password.
+    pub password: SecretString,
+    /// A code of the second factor, if there is one, or a recovery code.
+    pub code: Option<SecretString>,
+}
+
+/// What a proof came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proved {
+    All,
+    /// The password was right, the code was not.
+    ButCode,
+    Nothing,
 }
 
 impl Identity {
@@ -78,29 +96,45 @@ impl Identity {
     /// work are the same for a login that does not exist, for one that is disabled, for a wrong password, and for a code
     /// that is wrong, used or missing.
     pub async fn log_in(&self, login: Login, origin: &Origin) -> Result<Principal> {
-        let now = self.store.now();
         let name = login.login.as_str();
-        self.attempts.check(name, origin, now)?;
+        self.attempts.check(name, origin, self.store.now())?;
         let account = self.store.account(name).await?;
-        let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let hash = hash.filter(|hash| !hash.is_empty());
-        let matches = self.verify(login.password, hash).await?;
-        let code = self.code_of(account.as_ref(), login.code.as_ref());
-        let admitted = matches && account.as_ref().is_some_and(|account| account.disabled_at.is_none());
-        if admitted && self.use_code(name, code, origin).await? {
+        let given = Proof { password: login.password, code: login.code };
+        let proved = self.prove((name, account.as_ref()), given, origin).await?;
+        if proved == Proved::All {
             let principal = Principal { login: name.to_owned(), credential_id: "password".to_owned() };
-            self.attempts.succeeded(name);
             self.record(&principal, origin, Deed::done("account.login", name)).await?;
             return Ok(principal);
         }
-        self.attempts.failed(name, origin, now);
         // What was typed as a login that does not exist may be a password: it is not written down.
         let name = account.map(|account| account.login).unwrap_or_default();
-        let result = if admitted { "identity.wrong-code" } else { "identity.wrong-password" };
+        let without_code = proved == Proved::ButCode;
+        let result = if without_code { "identity.wrong-code" } else { "identity.wrong-password" };
         let failed = Deed { result, ..Deed::done("account.login", &name) };
         let principal = Principal { login: name.clone(), credential_id: "password".to_owned() };
         self.record(&principal, origin, failed).await?;
         Err(IdentityError::WrongPassword)
+    }
+
+    /// Looks at what was given for an account, if there is one. A code is used up only beside the right password. Counts
+    /// the attempt; whether there may be one, the caller asks before.
+    async fn prove(
+        &self,
+        (login, account): (&str, Option<&Account>),
+        given: Proof,
+        origin: &Origin,
+    ) -> Result<Proved> {
+        let now = self.store.now();
+        let hash = account.map(|account| account.password_hash.clone());
+        let matches = self.verify(given.password, hash.filter(|hash| !hash.is_empty())).await?;
+        let code = self.code_of(account, given.code.as_ref());
+        let admitted = matches && account.is_some_and(|account| account.disabled_at.is_none());
+        if admitted && self.use_code(login, code, origin).await? {
+            self.attempts.succeeded(login);
+            return Ok(Proved::All);
+        }
+        self.attempts.failed(login, origin, now);
+        Ok(if admitted { Proved::ButCode } else { Proved::Nothing })
     }
 
     /// Takes as long for every answer.
@@ -147,16 +181,24 @@ impl Identity {
         Ok(self.store.set_password(login, &hash, keep).await?)
     }
 
-    /// Notes that the password was given again in this session, for acts that cannot be undone or that give rights.
-    pub async fn confirm(&self, known: &Known, password: SecretString, origin: &Origin) -> Result<()> {
-        self.check_again(&known.principal.login, password, origin).await?;
+    /// Notes that in this session the password was given again, and a code where there is a second factor, for acts that
+    /// cannot be undone or that give rights. Bounded by rate, like a login.
+    pub async fn confirm(&self, known: &Known, given: Proof, origin: &Origin) -> Result<()> {
+        let login = &known.principal.login;
+        self.attempts.check(login, origin, self.store.now())?;
+        let account = self.store.account(login).await?;
+        match self.prove((login, account.as_ref()), given, origin).await? {
+            Proved::All => {}
+            Proved::ButCode => return Err(IdentityError::WrongCode),
+            Proved::Nothing => return Err(IdentityError::WrongPassword),
+        }
         match &known.session {
             Some(session) => Ok(self.store.confirm_session(&session.id).await?),
             None => Ok(()),
         }
     }
 
-    /// Whether a browser has to give the password again. A token cannot, and is cut down by its scopes instead.
+    /// Whether a browser has to prove again whose it is. A token cannot, and is cut down by its scopes instead.
     pub fn must_confirm(&self, known: &Known) -> bool {
         let Some(session) = &known.session else { return false };
         let now = self.store.now();

@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 
 use attempts::Attempts;
 
-pub use account::Login;
+pub use account::{Login, Proof};
 pub use audit::Deed;
 pub use authority::Known;
 pub use error::IdentityError;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use naru_identity::{Authorise, Credentials, Identity, IdentityError, Login, NewToken, Origin};
+use naru_identity::{Authorise, Credentials, Identity, IdentityError, Login, NewToken, Origin, Proof};
 use naru_model::authorise::{Denied, Permission, Principal, Resource};
 use naru_model::effect::Unobserved;
 use naru_model::{Clock, Timestamp};
@@ -314,6 +314,41 @@ async fn a_wrong_password_does_not_use_a_code_up_and_codes_cannot_be_guessed_at_
     }
     let refused = log_in_with(&world, Some(&codes[1])).await.unwrap_err();
     assert!(matches!(refused, IdentityError::TooManyAttempts { .. }));
+}
+
+#[tokio::test]
+async fn who_has_a_second_factor_confirms_with_it_and_a_code_counts_once_over_login_and_confirmation() {
+    let (world, secret, codes) = with_second_factor().await;
+    world.pass(Duration::from_mins(1));
+    let now = code(&world, &secret);
+    let principal = log_in_with(&world, Some(&now)).await.unwrap();
+    let session = world.identity.start_session(&principal, &Origin::default()).await.unwrap();
+    let browser = Credentials::Session(session.plain.expose_secret().to_owned());
+    let minji = async || world.identity.identify(&browser).await.unwrap();
+    world.pass(Duration::from_mins(11));
+    assert!(world.identity.must_confirm(&minji().await));
+    let confirm = async |password: SecretString, code: Option<&SecretString>| {
+        let given = Proof { password, code: code.cloned() };
+        world.identity.confirm(&minji().await, given, &Origin::default()).await
+    };
+    let right = code(&world, &secret);
+    let wrong_password = confirm("wrong".to_owned().into(), Some(&right)).await;
+    assert!(matches!(wrong_password, Err(IdentityError::WrongPassword)));
+    for bad in [None, Some(&now)] {
+        assert!(matches!(confirm(password(), bad).await, Err(IdentityError::WrongCode)));
+    }
+    assert!(world.identity.must_confirm(&minji().await), "none of these counted");
+    confirm(password(), Some(&right)).await.unwrap();
+    assert!(!world.identity.must_confirm(&minji().await));
+    assert!(confirm(password(), Some(&right)).await.is_err(), "used up here");
+    assert!(log_in_with(&world, Some(&right)).await.is_err(), "and there");
+    confirm(password(), Some(&codes[0])).await.unwrap();
+    assert!(confirm(password(), Some(&codes[0])).await.is_err());
+    for _ in 0..4 {
+        assert!(log_in_with(&world, None).await.is_err());
+    }
+    let bounded = confirm(password(), Some(&codes[1])).await;
+    assert!(matches!(bounded, Err(IdentityError::TooManyAttempts { .. })), "both count together");
 }
 
 #[tokio::test]

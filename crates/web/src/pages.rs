@@ -137,7 +137,7 @@ fn table() -> Vec<Row> {
         get(Instance(OwnTokens), "/account/totp", totp::show),
         post(Instance(OwnTokens), "/account/totp/begin", totp::begin).audited("account.totp-begin"),
         post(Instance(OwnTokens), "/account/totp/confirm", totp::confirm).audited("account.totp-on"),
-        post(Instance(OwnTokens), "/account/totp/off", totp::turn_off).audited("account.totp-off"),
+        post(Instance(OwnTokens), "/account/totp/off", totp::turn_off).audited("account.totp-off").fresh(),
         get(Instance(OwnTokens), "/new", new_project::form),
         post(Instance(OwnTokens), "/new", new_project::create).audited("project.create"),
         post(Instance(OwnTokens), "/new/look", new_project::look),

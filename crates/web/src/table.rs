@@ -173,7 +173,7 @@ fn people_rows() -> Vec<Entry> {
         instance(OwnTokens, routes!(totp::show)),
         instance(OwnTokens, routes!(totp::begin)).audited("account.totp-begin"),
         instance(OwnTokens, routes!(totp::confirm)).audited("account.totp-on"),
-        instance(OwnTokens, routes!(totp::turn_off)).audited("account.totp-off"),
+        instance(OwnTokens, routes!(totp::turn_off)).audited("account.totp-off").fresh(),
         instance(AdministerInstance, routes!(totp::reset)).audited("account.totp-reset").fresh(),
         instance(OwnTokens, routes!(people::list_sessions)),
         instance(OwnTokens, routes!(people::end_session)).audited("session.end"),

@@ -226,11 +226,21 @@ pub struct PasswordReset {
     pub password: String,
 }
 
-/// The password once more, before an act that cannot be undone or that gives rights.
+/// The password once more, before the second factor is changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Confirmation {
     /// The caller's password.
     pub password: String,
+}
+
+/// The proof once more, before acts that cannot be undone or that give rights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Proof {
+    /// The caller's password.
+    pub password: String,
+    /// A code of the caller's second factor, if there is one, or a recovery code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// A browser that is logged in.

@@ -30,8 +30,13 @@ words! {
     state: "Nothing was changed. After this you are back where you were, and do it once more.",
         "아무것도 바뀌지 않았어요. 확인하면 보던 곳으로 돌아가요. 거기서 다시 해 주세요.";
     password: "Password", "비밀번호";
+    code: "Code", "코드";
+    code_rule: "Of your authenticator, or a recovery code. Each is good once: one that you logged in with is used.",
+        "인증 앱의 코드나 복구 코드예요. 한 번만 쓸 수 있어서, 로그인할 때 쓴 코드는 다시 쓸 수 없어요.";
     confirm: "Confirm", "확인";
     wrong: "The password is wrong.", "비밀번호가 맞지 않아요.";
+    wrong_of_two: "The password or the code is wrong, or the code was used already.",
+        "비밀번호나 코드가 맞지 않거나, 이미 쓴 코드예요.";
     too_many(seconds): "Too many attempts. Try again in {seconds} s.", "시도가 너무 많았어요. {seconds}초 뒤에 다시 해 보세요.";
     with(title): "Confirm with {title}", "{title}로 확인";
     no_way: "This account has no password and no login provider that answers here. Ask an instance administrator for a password link.",
@@ -47,6 +52,8 @@ struct ConfirmPage<'a> {
     login: &'a str,
     next: &'a str,
     has_password: bool,
+    /// Whether there is a second factor, whose code is asked for beside the password.
+    has_code: bool,
     /// The providers that the account is tied to.
     providers: Vec<LoginProvider>,
     /// The way back from them.
@@ -66,6 +73,7 @@ pub(crate) struct Next {
 #[serde(default)]
 pub(crate) struct Proof {
     password: String,
+    code: String,
     next: String,
 }
 
@@ -114,16 +122,20 @@ pub(crate) async fn confirm(
     let next = proof.next.clone();
     match prove(&cx, &asking, proof, &origin).await {
         Ok(()) => Ok(Redirect::to(&marked(&next)).into_response()),
-        Err(error @ (IdentityError::WrongPassword | IdentityError::TooManyAttempts { .. })) => {
-            show(&cx, &shell, &asking, &next, Some(&error)).await
-        }
+        Err(
+            error @ (IdentityError::WrongPassword
+            | IdentityError::WrongCode
+            | IdentityError::TooManyAttempts { .. }),
+        ) => show(&cx, &shell, &asking, &next, Some(&error)).await,
         Err(error) => Err(error.into()),
     }
 }
 
-/// The one place where a proof is looked at; a second factor belongs here and into [`Proof`] and the template.
+/// The one place where a proof is looked at.
 async fn prove(cx: &Cx, asking: &Asking, proof: Proof, origin: &Origin) -> Result<(), IdentityError> {
-    cx.identity.confirm(&asking.known, proof.password.into(), origin).await
+    let code = (!proof.code.is_empty()).then(|| proof.code.into());
+    let given = naru_identity::Proof { password: proof.password.into(), code };
+    cx.identity.confirm(&asking.known, given, origin).await
 }
 
 async fn show(
@@ -135,15 +147,20 @@ async fn show(
 ) -> Result<Response> {
     let w = Words(shell.language);
     let login = &asking.known.principal.login;
+    let factors = cx.identity.totp(login).await?;
+    // Which of the two was wrong is for the audit log only.
+    let wrong = if factors.on { w.wrong_of_two() } else { w.wrong() };
     let (status, code, error) = match error {
         None => (StatusCode::OK, "", None),
         Some(IdentityError::TooManyAttempts { retry_after }) => {
             let said = w.too_many(retry_after.as_secs().max(1));
             (StatusCode::TOO_MANY_REQUESTS, "identity.too-many-attempts", Some(said))
         }
-        Some(_) => (StatusCode::BAD_REQUEST, "identity.wrong-password", Some(w.wrong().to_owned())),
+        Some(IdentityError::WrongCode) => {
+            (StatusCode::BAD_REQUEST, "identity.wrong-code", Some(wrong.to_owned()))
+        }
+        Some(_) => (StatusCode::BAD_REQUEST, "identity.wrong-password", Some(wrong.to_owned())),
     };
-    let account = cx.store.account(login).await?;
     let tied = cx.external.logins(login).await?;
     let tied: Vec<ProviderName> = tied.into_iter().map(|row| row.provider).collect();
     let shell = shell.clone().title(w.title());
@@ -152,7 +169,8 @@ async fn show(
         w,
         login,
         next: local(next),
-        has_password: account.is_some_and(|account| !account.password_hash.is_empty()),
+        has_password: factors.has_password,
+        has_code: factors.on,
         providers: cx.external.list().into_iter().filter(|it| tied.contains(&it.name)).collect(),
         next_encoded: encode(&marked(next)),
         error,

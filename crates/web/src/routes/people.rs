@@ -6,8 +6,9 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use naru_identity::IdentityError;
 use naru_model::Problem;
-use naru_model::api::{Account, AccountChange, Confirmation, Page, PasswordChange, Profile, Session, Whoami};
+use naru_model::api::{Account, AccountChange, Page, PasswordChange, Profile, Proof, Session, Whoami};
 use naru_store::session::SessionRow;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::Cx;
@@ -145,17 +146,31 @@ pub(crate) async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Gives the password once more. For ten minutes the session may do what cannot be undone or gives rights.
+/// Gives the password once more, and a code where there is a second factor. For ten minutes the session may do what cannot
+/// be undone or gives rights.
 #[utoipa::path(post, path = "/api/v1/account/confirm", operation_id = "confirm", tag = "account",
-    request_body = Confirmation, responses((status = 204), (status = "default", body = Problem)))]
+    request_body = Proof, responses((status = 204), (status = "default", body = Problem)))]
 pub(crate) async fn confirm(
     State(cx): State<Cx>,
     asking: Asking,
     CameFrom(origin): CameFrom,
-    Body(given): Body<Confirmation>,
+    Body(given): Body<Proof>,
 ) -> Result<StatusCode> {
-    cx.identity.confirm(&asking.known, given.password.into(), &origin).await.map_err(typed_wrong)?;
+    let given =
+        naru_identity::Proof { password: given.password.into(), code: given.code.map(SecretString::from) };
+    cx.identity.confirm(&asking.known, given, &origin).await.map_err(proved_wrong)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which of the two was wrong is not said.
+fn proved_wrong(error: IdentityError) -> Failure {
+    match error {
+        IdentityError::WrongPassword | IdentityError::WrongCode => {
+            let summary = "the password or the code is wrong";
+            Failure::refused(Problem::new("identity.wrong-password", summary))
+        }
+        error => error.into(),
+    }
 }
 
 /// The browsers that are logged in to the caller's account, newest first.

@@ -10,7 +10,7 @@ const PASSWORD: &str = "river crossing at dawn";
 const TOTP: &str = "/api/v1/account/totp";
 
 /// What an authenticator shows.
-fn code(world: &World, secret: &str) -> String {
+pub(crate) fn code(world: &World, secret: &str) -> String {
     let secret = totp_rs::Secret::try_from_base32(secret.replace(' ', "")).unwrap();
     let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
     totp.generate(u64::try_from(world.store.now().as_second()).unwrap()).to_string()

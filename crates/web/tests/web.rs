@@ -32,6 +32,8 @@ mod page_organisation;
 mod page_people;
 #[path = "web/page_project.rs"]
 mod page_project;
+#[path = "web/page_receipt.rs"]
+mod page_receipt;
 #[path = "web/page_run.rs"]
 mod page_run;
 #[path = "web/page_security.rs"]

@@ -107,10 +107,10 @@ impl EnvironmentPage<'_> {
     fn drift(&self) -> Html {
         let sign = self.shell.sign(&self.environment.condition);
         let detail = match self.environment.condition {
-            naru_model::api::Condition::Live => self.w.same(),
-            _ => self.environment.detail.as_str(),
+            naru_model::api::Condition::Live => self.w.same().into(),
+            _ => self.shell.say(&self.environment.detail),
         };
-        Html(format!("{sign} {}", super::html::escape(detail)))
+        Html(format!("{sign} {}", super::html::escape(&detail)))
     }
 }
 

@@ -5,7 +5,7 @@ use naru_model::Problem;
 
 use super::html::Html;
 use super::language::{Language, words};
-use super::meaning;
+use super::{meaning, sentence};
 
 words! {
     cause: "Cause", "원인";
@@ -36,9 +36,10 @@ pub(crate) fn show(language: Language, problem: &Problem) -> Html {
         None => (false, line.as_str()),
     });
     let meaning = meaning::of(language, problem.code.as_ref());
+    let told = sentence::of_problem(language, problem);
     let shown = Shown {
         w: Words(language),
-        problem,
+        problem: &told,
         summary: meaning.map_or(&problem.summary, |it| it.summary),
         original: meaning.map(|_| problem.summary.as_str()),
         remedy: meaning.map(|it| it.remedy.split('`').collect()).unwrap_or_default(),

@@ -16,6 +16,7 @@ use crate::failure::Result;
 use crate::routes::environment::{OneRevision, difference, seen};
 use crate::routes::{self, InEnvironment, receipt};
 
+use super::doubt;
 use super::environment::may_deploy;
 use super::html::{Html, escape};
 use super::language::{Language, words};
@@ -71,8 +72,6 @@ words! {
     verifies: "The signature verifies: this instance signed the receipt, and nothing in it was changed.",
         "서명이 맞아요. 이 인스턴스가 서명했고 내용이 바뀌지 않았어요.";
     by_key(key): "Key {key}", "키 {key}";
-    does_not_verify: "The signature does not verify: what is kept as the receipt is not shown.",
-        "서명이 맞지 않아서 영수증으로 보관된 내용을 보여 주지 않아요.";
     compared(from, to): "Revision {from} compared with {to}", "리비전 {from}과(와) {to} 비교";
     image: "Image", "이미지";
     no_release: "none", "없음";
@@ -119,8 +118,8 @@ struct RevisionPage<'a> {
     receipt: Option<SignedReceipt>,
     /// By which key the receipt verifies.
     key: String,
-    /// Why it does not.
-    not_authentic: Option<String>,
+    /// What is said in its place when it does not.
+    doubt: Option<Html>,
     may_deploy: bool,
 }
 
@@ -152,10 +151,10 @@ pub(crate) async fn show(
         .title(format!("{} · {}", w.revision(path.revision), path.environment));
     let difference = difference(&cx, &row.key, None, path.revision).await?;
     let problem = revision.problem.as_ref().map(|it| problem::show(shell.language, it)).unwrap_or_default();
-    let (key, receipt, not_authentic) = match receipt::newest(&cx, &row.key, path.revision).await? {
+    let (key, receipt, doubt) = match receipt::newest(&cx, &row.key, path.revision).await? {
         None => (String::new(), None, None),
         Some(Ok((key, signed))) => (key, Some(signed), None),
-        Some(Err(failure)) => (String::new(), None, Some(failure.problem.cause.join("; "))),
+        Some(Err(why)) => (String::new(), None, Some(doubt::show(shell.language, &why))),
     };
     let page = RevisionPage {
         shell: &shell,
@@ -170,7 +169,7 @@ pub(crate) async fn show(
         diff: diff(&difference.diff),
         receipt,
         key,
-        not_authentic,
+        doubt,
         may_deploy: may_deploy(&cx, &shell, &row.key).await,
     };
     Ok(shell.page(&page))

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use naru_model::api::{ReceiptKeys, SignedReceipt, VerifiedReceipt};
 use naru_model::receipt::{Envelope, PAYLOAD_TYPE, Receipt};
 use naru_model::{EnvironmentKey, EnvironmentName, Problem, ProjectName, RevisionNumber};
-use naru_secret::verify;
+use naru_secret::{VerifyError, verify};
 
 use crate::Cx;
 use crate::access::Chosen;
@@ -26,7 +26,7 @@ pub(crate) async fn show(
 ) -> Result<Json<SignedReceipt>> {
     let (key, row) = revision(&cx, &chosen, path).await?;
     let newest = newest(&cx, &key, row.number).await?;
-    newest.map(|looked| looked.map(|(_, signed)| Json(signed))).transpose()?.ok_or_else(|| {
+    newest.transpose()?.map(|(_, signed)| Json(signed)).ok_or_else(|| {
         let problem = Problem::new("api.missing", format!("revision {} has no receipt yet", row.number))
             .cause("a receipt is signed when the rollout has ended and the old replicas are gone")
             .hint("see how far it is:")
@@ -41,7 +41,7 @@ pub(crate) async fn newest(
     cx: &Cx,
     key: &EnvironmentKey,
     revision: RevisionNumber,
-) -> Result<Option<Result<(String, SignedReceipt)>>> {
+) -> Result<Option<Result<(String, SignedReceipt), NotAuthentic>>> {
     let Some(newest) = cx.store.receipts(key, revision).await?.into_iter().next() else { return Ok(None) };
     Ok(Some(read(cx, &newest.envelope).map(|(key, receipt)| {
         (key, SignedReceipt { issued_at: newest.at, receipt, envelope: newest.envelope })
@@ -67,22 +67,40 @@ pub(crate) async fn check(
     Ok(Json(VerifiedReceipt { key, receipt }))
 }
 
-/// What an envelope holds, and by which key, if it is one of ours.
-fn read(cx: &Cx, envelope: &Envelope) -> Result<(String, Receipt)> {
-    let refused = |cause: String| {
-        Failure::refused(
+/// Why a document is no receipt that this instance signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotAuthentic {
+    /// No key of this instance signed it as it is.
+    #[error(transparent)]
+    Signature(#[from] VerifyError),
+    /// It is signed as something else.
+    #[error("its type is not {PAYLOAD_TYPE}")]
+    OtherType,
+    /// Its content is none that this version knows.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+impl From<NotAuthentic> for Failure {
+    fn from(why: NotAuthentic) -> Self {
+        Self::refused(
             Problem::new("receipt.not-authentic", "this is no receipt that this instance signed")
-                .cause(cause)
+                .cause(why.to_string())
                 .hint("ask the instance that is named in it, or show it again:")
                 .command("naru receipt show"),
         )
-    };
-    let keys = cx.keys.public_keys();
-    let payload = verify(envelope, &keys).map_err(|error| refused(error.to_string()))?;
-    if envelope.payload_type != PAYLOAD_TYPE {
-        return Err(refused(format!("its type is not {PAYLOAD_TYPE}")));
     }
-    let receipt = serde_json::from_slice(&payload).map_err(|error| refused(error.to_string()))?;
+}
+
+/// What an envelope holds, and by which key, if it is one of ours.
+fn read(cx: &Cx, envelope: &Envelope) -> Result<(String, Receipt), NotAuthentic> {
+    let keys = cx.keys.public_keys();
+    let payload = verify(envelope, &keys)?;
+    if envelope.payload_type != PAYLOAD_TYPE {
+        return Err(NotAuthentic::OtherType);
+    }
+    let receipt =
+        serde_json::from_slice(&payload).map_err(|error| NotAuthentic::Unreadable(error.to_string()))?;
     let signed = |key: &String| envelope.signatures.iter().any(|signature| signature.keyid == *key);
     let key = keys.into_iter().map(|key| key.id).find(signed).unwrap_or_default();
     Ok((key, receipt))

@@ -9,7 +9,7 @@ use naru_store::revision::Revision;
 use crate::page::{Browser, has, leads};
 use crate::world::World;
 
-const PAGE: &str = "/projects/shop/environments/production";
+pub(crate) const PAGE: &str = "/projects/shop/environments/production";
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
 
 fn commit(content: &str) -> CommitId {
@@ -17,7 +17,7 @@ fn commit(content: &str) -> CommitId {
 }
 
 /// Two revisions of releases of the same numbers; the second serves.
-async fn shop(world: &World) -> EnvironmentKey {
+pub(crate) async fn shop(world: &World) -> EnvironmentKey {
     let project = world.project("shop").await;
     let key = EnvironmentKey { project, environment: "production".parse().unwrap() };
     world.store.ensure_environment(&key, None).await.unwrap();

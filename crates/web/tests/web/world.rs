@@ -134,6 +134,7 @@ pub(crate) struct World {
     pub(crate) identity: Identity,
     pub(crate) logs: LogStore,
     pub(crate) behind: Arc<Stand>,
+    pub(crate) keys: Arc<KeyRing>,
     clock: Arc<Hands>,
     _folder: tempfile::TempDir,
 }
@@ -190,12 +191,12 @@ impl World {
             store: store.clone(),
             identity: identity.clone(),
             external,
-            keys,
+            keys: keys.clone(),
             logs: logs.clone(),
             behind: behind.clone(),
             address: Address { base_url: base_url.to_owned(), hosts: Vec::new(), proxies: Vec::new() },
         });
-        Self { router, store, identity, logs, behind, clock, _folder: folder }
+        Self { router, store, identity, logs, behind, keys, clock, _folder: folder }
     }
 
     /// With an administrator; returns a token that may do everything.

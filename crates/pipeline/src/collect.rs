@@ -1,5 +1,5 @@
-//! Copies what running jobs print into the log store, secrets masked. One task per job; a restart goes on where the
-//! stored log ends.
+//! Copies what running jobs print into the log store, secrets masked, and hands it to who reads test reports. One task
+//! per job; a restart goes on where the stored log ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use naru_engine::{LogLine, LogPosition, LogSource, StepError};
 use naru_model::definition::NodeName;
 use naru_model::job::{JobKey, JobSpec, JobState};
-use naru_model::pipeline::StepState;
+use naru_model::pipeline::{StepState, TestSummary};
 use naru_model::workload::Value;
 use naru_model::{Problem, SecretName, SecretVersion};
 use naru_secret::{LineRedactor, Redactor};
@@ -19,6 +19,7 @@ use naru_store::log::{Cursor, LogError, LogRecord, LogStream};
 use naru_store::run::Run;
 use tokio::task::AbortHandle;
 
+use crate::test_report::TestReport;
 use crate::{Context, backoff, job};
 
 /// How many lines are stored at once when many are waiting.
@@ -190,17 +191,17 @@ async fn follow(cx: std::sync::Weak<Context>, beside: Arc<dyn Beside>, log: Log)
 
 /// Copies from where the stored log ends to the job's end, and records that nothing is missing.
 async fn copy(cx: &Context, log: &Log) -> Result<(), CollectError> {
-    let mut redactor = match redactor(cx, log).await {
+    let redactor = match redactor(cx, log).await {
         Ok(redactor) => redactor,
         // Such as a secret that was unset meanwhile: what cannot be masked is not stored.
         Err(StepError::Blocked(problem)) => {
             remark(cx, log, format!("the output is not kept: {}", problem.summary)).await?;
-            return complete(cx, log).await;
+            return complete(cx, log, None).await;
         }
         Err(error) => return Err(error.into()),
     };
-    // The lines that are stored already are read once more: the redactor must have seen them.
-    let mut skip = stored_lines(cx, log).await?;
+    let stored = stored_lines(cx, log).await?;
+    let mut reader = Reader { redactor, tests: TestReport::default(), stored };
     let (mut position, mut ended) = (LogPosition::default(), false);
     loop {
         let lines = cx.engine.logs(&LogSource::Job(log.key.clone()), position).ready_chunks(BATCH);
@@ -212,7 +213,7 @@ async fn copy(cx: &Context, log: &Log) -> Result<(), CollectError> {
                 match line {
                     Ok(line) => {
                         position = line.position;
-                        records.extend(record(&mut redactor, &line, &mut skip));
+                        records.extend(reader.record(&line));
                     }
                     Err(error) => failed = Some(error),
                 }
@@ -230,16 +231,17 @@ async fn copy(cx: &Context, log: &Log) -> Result<(), CollectError> {
             JobEnd::Finished if !ended => ended = true,
             JobEnd::Finished => {
                 cx.logs.finish(&log.stream).await?;
-                return complete(cx, log).await;
+                return complete(cx, log, reader.tests.summary()).await;
             }
-            JobEnd::Lost => return complete(cx, log).await,
+            // Nobody saw its end: what its tests came to is not known.
+            JobEnd::Lost => return complete(cx, log, None).await,
         }
     }
 }
 
-async fn complete(cx: &Context, log: &Log) -> Result<(), CollectError> {
+async fn complete(cx: &Context, log: &Log, tests: Option<TestSummary>) -> Result<(), CollectError> {
     let step = (&log.node, log.key.attempt);
-    Ok(cx.store.complete_step_log(&log.run.project, log.run.number, step).await?)
+    Ok(cx.store.complete_step_log(&log.run.project, log.run.number, step, tests.as_ref()).await?)
 }
 
 async fn remark(cx: &Context, log: &Log, text: String) -> Result<(), LogError> {
@@ -247,14 +249,26 @@ async fn remark(cx: &Context, log: &Log, text: String) -> Result<(), LogError> {
     cx.logs.append(&log.stream, vec![record]).await.map(drop)
 }
 
-/// The line as it is stored; nothing when it was stored before.
-fn record(redactor: &mut LineRedactor, line: &LogLine, skip: &mut usize) -> Option<LogRecord> {
-    let text = redactor.mask(&line.text).into_owned();
-    if *skip > 0 {
-        *skip -= 1;
-        return None;
+/// Reads an attempt's lines from the first on, those that are stored already, too: both masking and the test report depend
+/// on what came before.
+struct Reader {
+    redactor: LineRedactor,
+    tests: TestReport,
+    /// How many of the next lines are stored already.
+    stored: usize,
+}
+
+impl Reader {
+    /// The line as it is stored; nothing when it was stored before.
+    fn record(&mut self, line: &LogLine) -> Option<LogRecord> {
+        let text = self.redactor.mask(&line.text).into_owned();
+        self.tests.read(&text);
+        if self.stored > 0 {
+            self.stored -= 1;
+            return None;
+        }
+        Some(LogRecord { at: line.at, source: String::new(), text })
     }
-    Some(LogRecord { at: line.at, source: String::new(), text })
 }
 
 /// Masks the versions that the job was given. After a restart that may be a version before the current one.

@@ -6,6 +6,7 @@ use naru_model::pipeline::{StepRecord, StepState};
 use naru_store::log::LogEntry;
 use naru_store::run::Run;
 
+use crate::plain::plain;
 use crate::{Context, collect};
 
 /// How many of a failed step's last lines are kept.
@@ -61,37 +62,10 @@ fn disk_full(run: &Run, service: &str) -> Problem {
         .hint("make room on the disk of the data folder and push again; the whole log:")
 }
 
-/// A line without its colours and other control sequences (ECMA-48, 5.4), which mean nothing in a sentence.
-fn plain(line: &str) -> String {
-    let mut parts = line.split('\u{1b}');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let shown = part.strip_prefix('[').map_or(part, |sequence| {
-            let mut rest = sequence.trim_start_matches(|c| (' '..='?').contains(&c)).chars();
-            rest.next(); // the final byte
-            rest.as_str()
-        });
-        text.push_str(shown);
-    }
-    text
-}
-
 /// The part of a line that tells of a full disk. Such lines can be long, and it comes last.
 fn sign_of_full_disk(entry: &LogEntry) -> Option<String> {
     let text = entry.record.text.to_ascii_lowercase();
     let end = FULL.iter().find_map(|sign| text.find(sign).map(|at| at + sign.len()))?;
     let told: Vec<char> = entry.record.text[..end].chars().collect();
     Some(told[told.len().saturating_sub(LINE_CHARS / 2)..].iter().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn colours_are_no_part_of_a_sentence() {
-        assert_eq!(plain("\u{1b}[1;31merror\u{1b}[0m: 1 test failed"), "error: 1 test failed");
-        assert_eq!(plain("장바구니 \u{1b}[32mok\u{1b}["), "장바구니 ok");
-        assert_eq!(plain("no [colours] here"), "no [colours] here");
-    }
 }

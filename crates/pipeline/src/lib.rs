@@ -10,7 +10,9 @@ mod evidence;
 mod intake;
 mod job;
 mod pass;
+mod plain;
 mod sweep;
+mod test_report;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness::{Harness, shop};
 use naru_engine::fake::{JobScript, Manners};
 use naru_model::job::{Dockerfile, ExitReason, JobWork, SecretScope};
-use naru_model::pipeline::RunState;
+use naru_model::pipeline::{RunState, TestSummary};
 use naru_model::{ReleaseNumber, RunNumber};
 use naru_store::trigger::TriggerState;
 
@@ -189,6 +189,30 @@ async fn a_restart_adopts_running_jobs_and_goes_on_with_their_logs() {
     assert_eq!(h.log(1, "test").await, lines, "nothing is missing and nothing is there twice");
     assert_eq!(h.started().iter().filter(|job| job.as_str() == "shop-run-1-test-1").count(), 1);
     assert_eq!(h.cx.store.releases(&shop(), None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_test_runners_say_is_kept_with_the_step_once_over_restarts() {
+    let h = Harness::new().await;
+    let told = [
+        "test cart::adds_up ... FAILED",
+        "test result: FAILED. 12 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.02s",
+    ];
+    let between = (0..38).map(|n| format!("line {n}"));
+    let lines = std::iter::once(told[0].to_owned()).chain(between).chain([told[1].to_owned()]).collect();
+    let takes = Duration::from_secs(40);
+    h.fake.script_jobs("test", JobScript { takes, prints: lines, ..exits(101, &[]) });
+    h.push("main", YAML).await;
+    h.until("some of the log is stored", async |h| h.log(1, "test").await.len() > 3).await;
+    assert_eq!(h.tests(1, "test").await, None, "nothing is said before the end");
+    let h = h.restart().await;
+    h.until("more of the log is stored", async |h| h.log(1, "test").await.len() > 20).await;
+    let h = h.restart().await;
+    h.until_cleared(1).await;
+    let failed_names = vec!["cart::adds_up".to_owned()];
+    let expected = TestSummary { passed: 12, failed: 1, skipped: 2, failed_names };
+    assert_eq!(h.tests(1, "test").await, Some(expected));
+    assert_eq!(h.tests(1, "lint").await, None, "no runner said anything");
 }
 
 /// The simulation found it: the last lines of a log that ended before its job were lost.

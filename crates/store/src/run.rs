@@ -1,7 +1,7 @@
 //! Runs and their steps. What the states mean, and which comes next, is decided in `naru_model::pipeline`.
 
-use naru_model::definition::ProjectDefinition;
-use naru_model::pipeline::{RunState, StepRecord};
+use naru_model::definition::{NodeName, ProjectDefinition};
+use naru_model::pipeline::{RunState, StepRecord, TestSummary};
 use naru_model::{BranchName, CommitId, Problem, ProjectName, ReleaseNumber, RunNumber, Timestamp};
 use serde::Serialize;
 use sqlx::Row;
@@ -136,10 +136,14 @@ fn read_step(row: &SqliteRow) -> Result<StepRecord> {
             .transpose()?,
         outputs: from_json("step outputs", row.try_get("outputs")?)?,
         log_complete: row.try_get::<i64, _>("log_complete")? != 0,
+        tests: row
+            .try_get::<Option<&str>, _>("tests")?
+            .map(|text| from_json("test summary", text))
+            .transpose()?,
     })
 }
 
-/// Writes a step. A log that was completed meanwhile for the same attempt stays complete.
+/// Writes a step. A log that was completed meanwhile for the same attempt stays complete, with what was read in it.
 async fn write_step(
     write: &mut Write<'_>,
     (project, run): (&ProjectName, RunNumber),
@@ -153,6 +157,7 @@ async fn write_step(
              exit = excluded.exit, outputs = excluded.outputs,
              log_complete = CASE WHEN step.attempt = excluded.attempt AND step.log_complete = 1
                                  THEN 1 ELSE excluded.log_complete END,
+             tests = CASE WHEN step.attempt = excluded.attempt THEN step.tests END,
              attempt = excluded.attempt",
     )
     .bind(project.as_str())
@@ -266,21 +271,25 @@ impl Store {
         Ok(made)
     }
 
-    /// Records that everything an attempt of a step printed is stored. Does nothing when a later attempt has begun.
+    /// Records that everything an attempt of a step printed is stored, and what its test runners said. Who completes it
+    /// again without knowing that takes nothing away. Does nothing when a later attempt has begun.
     pub async fn complete_step_log(
         &self,
         project: &ProjectName,
         run: RunNumber,
-        (step, attempt): (&naru_model::definition::NodeName, u32),
+        (step, attempt): (&NodeName, u32),
+        tests: Option<&TestSummary>,
     ) -> Result<()> {
         let mut write = self.write("run.log-complete").await?;
         sqlx::query(
-            "UPDATE step SET log_complete = 1 WHERE project = $1 AND run = $2 AND name = $3 AND attempt = $4",
+            "UPDATE step SET log_complete = 1, tests = COALESCE($5, tests)
+             WHERE project = $1 AND run = $2 AND name = $3 AND attempt = $4",
         )
         .bind(project.as_str())
         .bind(run.0)
         .bind(step.to_string())
         .bind(attempt)
+        .bind(tests.map(to_json))
         .execute(write.connection())
         .await?;
         write.ring(Change { topic: Topic::Runs, project: Some(project.clone()) });

@@ -55,6 +55,7 @@ mod shared;
 mod shell;
 mod sign;
 mod starter;
+mod step_tests;
 mod totp;
 mod triggers;
 mod versions;

@@ -154,13 +154,28 @@ fn show(screen: &mut Screen, detail: &RunDetail) {
             (Some(from), Some(to)) => format!("{} s", to.as_second() - from.as_second()),
             _ => String::new(),
         };
+        let tests = step.tests.as_ref().map(ToString::to_string).unwrap_or_default();
         let detail = step.detail.clone().unwrap_or_default();
-        vec![step.name.clone(), state(screen, step.state), took, step.needs.join(", "), detail]
+        vec![step.name.clone(), state(screen, step.state), took, step.needs.join(", "), tests, detail]
     };
     let rows: Vec<_> = detail.steps.iter().map(row).collect();
-    screen.table(&["step", "state", "took", "needs", "detail"], &rows, "this run has no steps");
+    screen.table(&["step", "state", "took", "needs", "tests", "detail"], &rows, "this run has no steps");
+    detail.steps.iter().for_each(|step| failed_tests(screen, step));
     if let Some(problem) = &run.problem {
         screen.line("");
         screen.problem(problem);
+    }
+}
+
+/// The failed tests of a step, as far as their runner named them.
+fn failed_tests(screen: &mut Screen, step: &api::Step) {
+    let Some(tests) = step.tests.as_ref().filter(|tests| !tests.failed_names.is_empty()) else { return };
+    screen.line("");
+    screen.line(format!("failed in {}:", step.name));
+    for name in &tests.failed_names {
+        screen.line(format!("  {name}"));
+    }
+    if tests.unnamed() > 0 {
+        screen.line(format!("  and {} more, in the log", tests.unnamed()));
     }
 }

@@ -102,6 +102,22 @@ async fn lists_are_tables_and_empty_ones_teach() {
 }
 
 #[tokio::test]
+async fn a_run_shows_what_its_tests_came_to() {
+    let step = |name: &str, state: &str| json!({ "name": name, "needs": [], "state": state });
+    let mut test = step("test", "failed");
+    test["detail"] = json!("exited with code 101");
+    test["tests"] = json!({
+        "passed": 128, "failed": 3, "skipped": 0, "failed_names": ["cart::adds_up", "evil\u{1b}[2J\u{202e}"],
+    });
+    let run = json!({
+        "number": 12, "commit": COMMIT, "branch": "main", "state": "failed", "created_at": "2026-11-21T10:31:00Z",
+    });
+    let answer = json!({ "run": run, "steps": [step("lint", "done"), test] });
+    let world = World::new().await.on("GET /api/v1/projects/shop/runs/12", 200, &answer);
+    assert_snapshot!(world.run("run show 12").await);
+}
+
+#[tokio::test]
 async fn creating_a_project_shows_where_to_push() {
     let project = json!({
         "name": "shop", "default_branch": "main", "created_at": "2026-11-21T10:34:00Z", "deleting": false,

@@ -2,6 +2,7 @@
 
 use crate::id::{CommitId, ReleaseNumber, RunNumber};
 
+use crate::pipeline::TestSummary;
 use crate::problem::Problem;
 use crate::time::Timestamp;
 
@@ -103,6 +104,9 @@ pub struct Step {
     /// How it ended, in a few words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What the test runners in it said about their tests, once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestSummary>,
 }
 
 /// A run with its steps.

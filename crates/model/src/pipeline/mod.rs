@@ -5,6 +5,7 @@
 
 mod queue;
 mod run;
+mod test_summary;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use queue::{QueuePlan, QueuedRun, plan_queue};
 pub use run::{RunAction, RunFacts, RunPlan, plan_run};
+pub use test_summary::TestSummary;
 
 use crate::definition::{NodeName, ProjectDefinition};
 use crate::job::ExitReason;
@@ -188,6 +190,8 @@ pub struct StepRecord {
     pub outputs: BTreeMap<String, String>,
     /// Whether all that the last attempt printed is stored.
     pub log_complete: bool,
+    /// What the test runners in it said, once its log is complete.
+    pub tests: Option<TestSummary>,
 }
 
 impl StepRecord {
@@ -202,6 +206,7 @@ impl StepRecord {
             exit: None,
             outputs: BTreeMap::new(),
             log_complete: false,
+            tests: None,
         }
     }
 }

@@ -143,7 +143,7 @@ fn lost(step: &mut StepRecord, now: Timestamp) {
         step.attempt += 1;
         step.state = StepState::Starting;
         step.started = Some(now);
-        step.log_complete = false;
+        (step.log_complete, step.tests) = (false, None);
     } else {
         let why = format!("the engine lost it {MAX_ATTEMPTS} times");
         step.exit = Some(ExitReason::NotStarted { why });

@@ -15,7 +15,7 @@ use naru_engine::{
 };
 use naru_model::effect::Unobserved;
 use naru_model::job::{JobKey, JobScope, JobSeen, JobSpec, SecretScope, Workspace};
-use naru_model::pipeline::{RunState, StepRecord};
+use naru_model::pipeline::{RunState, StepRecord, TestSummary};
 use naru_model::rollout::{Action, Seen};
 use naru_model::{
     Clock, CommitId, EnvironmentKey, Generation, Problem, ProjectName, RunNumber, SecretName, SecretVersion,
@@ -293,6 +293,11 @@ impl Harness {
 
     pub(crate) async fn steps(&self, number: u32) -> Vec<StepRecord> {
         self.cx.store.run_steps(&shop(), RunNumber(number)).await.unwrap()
+    }
+
+    pub(crate) async fn tests(&self, number: u32, step: &str) -> Option<TestSummary> {
+        let steps = self.steps(number).await;
+        steps.into_iter().find(|record| record.name.to_string() == step).and_then(|record| record.tests)
     }
 
     /// State, steps and problem of a run, as a text.

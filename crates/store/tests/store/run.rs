@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use naru_model::definition::parse;
-use naru_model::pipeline::{RunState, StepGraph, StepState};
+use naru_model::pipeline::{RunState, StepGraph, StepRecord, StepState, TestSummary};
 use naru_model::{CommitId, Digest, ImageReference, Problem, ReleaseNumber, RunNumber};
 use naru_store::StoreError;
 use naru_store::release::NewRelease;
@@ -103,13 +103,22 @@ async fn a_log_that_was_completed_meanwhile_stays_complete() {
         f.store.change_run(&RunChange { steps: &steps, ..change(&f, RunState::Running) }).await.unwrap();
     };
     write(step.clone()).await;
-    f.store.complete_step_log(&f.key.project, RunNumber(1), (&step.name, 1)).await.unwrap();
+    let tests = TestSummary { passed: 9, failed: 1, skipped: 0, failed_names: vec!["cart::<b>".into()] };
+    let end = async |tests: Option<&TestSummary>| {
+        let of = (&step.name, 1);
+        f.store.complete_step_log(&f.key.project, RunNumber(1), of, tests).await.unwrap();
+    };
+    end(Some(&tests)).await;
     write(step.clone()).await;
-    let complete = async || f.store.run_steps(&f.key.project, RunNumber(1)).await.unwrap()[0].log_complete;
-    assert!(complete().await);
-    step.attempt = 2;
-    write(step.clone()).await;
-    assert!(!complete().await, "the next attempt has its own log");
-    f.store.complete_step_log(&f.key.project, RunNumber(1), (&step.name, 1)).await.unwrap();
-    assert!(!complete().await, "the end of an earlier attempt says nothing about this one");
+    let complete = async || {
+        let stored = f.store.run_steps(&f.key.project, RunNumber(1)).await.unwrap().remove(0);
+        (stored.log_complete, stored.tests)
+    };
+    assert_eq!(complete().await, (true, Some(tests.clone())));
+    end(None).await;
+    assert_eq!(complete().await, (true, Some(tests.clone())), "who is late knows less");
+    write(StepRecord { attempt: 2, ..step.clone() }).await;
+    assert_eq!(complete().await, (false, None), "the next attempt has its own log");
+    end(Some(&tests)).await;
+    assert_eq!(complete().await, (false, None), "the end of an earlier attempt says nothing about this one");
 }

@@ -241,6 +241,17 @@ pub(super) async fn found(cx: &Cx, stream: &LogStream, wanted: &Wanted) -> Resul
     Ok(axum::Json(Found { lines, more }).into_response())
 }
 
+/// The number of the first line that has what is wanted, in any case; from 1 on.
+pub(super) async fn first_line_with(cx: &Cx, stream: &LogStream, wanted: &str) -> Result<Option<u64>> {
+    let needle: String = wanted.chars().take(NEEDLE).collect();
+    if needle.is_empty() {
+        return Ok(None);
+    }
+    let hits = matcher(&[needle])?;
+    let found = cx.logs.find_lines(stream, move |text| hits.is_match(&ansi::plain(text)), 1).await;
+    Ok(found.map_err(Problem::from)?.0.first().map(|number| number + 1))
+}
+
 fn matcher(needles: &[impl AsRef<[u8]>]) -> Result<AhoCorasick> {
     let built = AhoCorasick::builder().ascii_case_insensitive(true).build(needles);
     built.map_err(|error| Failure::refused(Problem::new("api.bad-request", error.to_string())))

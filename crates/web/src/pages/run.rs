@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use naru_model::api::{Progress, Run, Step};
 use naru_model::authorise::{Permission, Resource};
 use naru_model::{ProjectName, RunNumber};
+use naru_store::log::LogStream;
 use naru_store::trigger::{Trigger, TriggerKind};
 use serde::Deserialize;
 
@@ -21,6 +22,7 @@ use super::html::Html;
 use super::language::{Language, words};
 use super::shell::{ProjectTab, Shell};
 use super::sign::Signed as _;
+use super::step_tests::{self, StepTests};
 use super::{graph, log, problem};
 
 words! {
@@ -57,6 +59,7 @@ pub(super) fn graph_label(language: Language) -> &'static str {
 struct StepView {
     step: Step,
     is_open: bool,
+    tests: Option<StepTests>,
     log: Html,
 }
 
@@ -82,6 +85,18 @@ struct RunPage<'a> {
 pub(crate) struct Where {
     step: Option<String>,
     line: Option<u64>,
+    /// Instead of the line's number: what it contains.
+    find: Option<String>,
+}
+
+impl Where {
+    /// The line that is asked for, from 1 on.
+    async fn line(&self, cx: &Cx, stream: &LogStream) -> Result<Option<u64>> {
+        match &self.find {
+            Some(wanted) => log::first_line_with(cx, stream, wanted).await,
+            None => Ok(self.line.filter(|line| *line > 0)),
+        }
+    }
 }
 
 /// The page.
@@ -173,11 +188,13 @@ async fn steps(
         let is_open = open.as_deref() == Some(step.name.as_str());
         let record = records.iter().find(|record| record.name.to_string() == step.name);
         let is_over = record.is_some_and(|record| record.log_complete || record.state.is_over());
-        let line = place.line.filter(|line| is_open && *line > 0 && place.step.is_some());
         let stream = step_stream(cx, project, &InStep { run, step: step.name.clone() }).await?;
-        let place = log::LogPlace::of_step(here, &step.name);
-        let log = log::view(cx, shell, &stream, (&place, is_over, None), line).await?;
-        views.push(StepView { step, is_open, log });
+        let line = if is_open && place.step.is_some() { place.line(cx, &stream).await? } else { None };
+        let log_place = log::LogPlace::of_step(here, &step.name);
+        let log = log::view(cx, shell, &stream, (&log_place, is_over, None), line).await?;
+        let tests = step.tests.as_ref();
+        let tests = tests.map(|tests| step_tests::view(shell.language, here, &step.name, tests));
+        views.push(StepView { step, is_open, tests, log });
     }
     Ok(views)
 }
@@ -211,7 +228,15 @@ mod tests {
 
     fn step(name: &str, state: Progress) -> Step {
         let started_at = (state != Progress::Waiting).then_some(naru_model::Timestamp::UNIX_EPOCH);
-        Step { name: name.to_owned(), needs: Vec::new(), state, started_at, finished_at: None, detail: None }
+        Step {
+            name: name.to_owned(),
+            needs: Vec::new(),
+            state,
+            started_at,
+            finished_at: None,
+            detail: None,
+            tests: None,
+        }
     }
 
     #[test]
@@ -221,7 +246,7 @@ mod tests {
             step("test", Progress::Failed),
             step("build:web", Progress::Skipped),
         ];
-        let asked = |name: Option<&str>| Where { step: name.map(str::to_owned), line: None };
+        let asked = |name: Option<&str>| Where { step: name.map(str::to_owned), ..Where::default() };
         assert_eq!(interesting(&steps, &asked(None)).as_deref(), Some("test"));
         assert_eq!(interesting(&steps, &asked(Some("fmt"))).as_deref(), Some("fmt"));
         assert_eq!(interesting(&steps, &asked(Some("<script>"))).as_deref(), Some("test"));

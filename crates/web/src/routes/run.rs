@@ -53,6 +53,7 @@ fn step(record: StepRecord, graph: &StepGraph) -> Step {
         started_at: record.started,
         finished_at: record.finished,
         detail: record.exit.map(|exit| exit.to_string()),
+        tests: record.tests,
     }
 }
 

@@ -1,5 +1,7 @@
 //! A run's page, its log in pieces, the list of runs and the ledger.
 
+use naru_model::pipeline::TestSummary;
+
 use crate::page::{Browser, has, leads};
 use crate::seed::{Ending, log_of, printed, run};
 use crate::world::World;
@@ -82,4 +84,51 @@ async fn a_run_is_cancelled_while_it_is_under_way_and_repeated_when_it_is_over()
     assert_eq!(leads(&replayed), "/projects/shop/triggers");
     assert_eq!(browser.post("/projects/shop/triggers/none/replay", "").await.status, 404);
     assert_eq!(world.store.triggers(&shop, None, 9).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_step_says_how_its_tests_ended_and_leads_to_where_the_log_names_the_failed_ones() {
+    let (world, token) = World::with_administrator().await;
+    let shop = world.project("shop").await;
+    let number = run(&world, &shop, "minji", Ending::Failure).await;
+    let browser = Browser::minji(&world).await;
+    let before = browser.get("/projects/shop/runs/1").await;
+    has(&before, &["data-live=\"tests-test\""]);
+    assert!(!before.text.contains("Failed tests"));
+
+    let lines = (1..=1000).map(|line| match line {
+        400 => "test cart::<img> & more ... FAILED".to_owned(),
+        _ => format!("line {line}"),
+    });
+    printed(&world, &log_of(&shop, number, "test"), lines).await;
+    let failed_names = vec!["cart::<img> & more".to_owned(), "cart::\"gone\"".to_owned()];
+    let tests = TestSummary { passed: 128, failed: 5, skipped: 3, failed_names };
+    let step = ("test".parse().unwrap(), 1);
+    world.store.complete_step_log(&shop, number, (&step.0, step.1), Some(&tests)).await.unwrap();
+
+    let page = browser.get("/projects/shop/runs/1").await;
+    has(&page, &["128 passed · 5 failed · 3 skipped", "Failed tests", "and 3 more, in the log"]);
+    has(&page, &["cart::&#60;img&#62; &#38; more"]);
+    let address = "/projects/shop/runs/1?step=test&#38;find=cart%3A%3A%3Cimg%3E%20%26%20more#step-test";
+    has(&page, &[address]);
+    assert!(!page.text.contains("<img>"));
+    let there = browser.get("/projects/shop/runs/1?step=test&find=cart%3A%3A%3Cimg%3E%20%26%20more").await;
+    has(&there, &["data-line=\"400\"", "id=\"test-L400\""]);
+    let nowhere = browser.get("/projects/shop/runs/1?step=test&find=cart%3A%3A%22gone%22").await;
+    has(&nowhere, &["id=\"test-L1000\""]);
+    let korean = Browser { language: "ko", ..Browser::minji(&world).await };
+    let said = [
+        "128개 통과 · 5개 실패 · 3개 건너뜀",
+        "실패한 테스트",
+        "그 밖에 3개는 로그에 있어요",
+        "종료 코드 101",
+    ];
+    has(&korean.get("/projects/shop/runs/1").await, &said);
+
+    let answer = world.get(&token, "/api/v1/projects/shop/runs/1").await.json();
+    let steps = answer["steps"].as_array().unwrap();
+    let told = |name: &str| &steps.iter().find(|step| step["name"] == name).unwrap()["tests"];
+    assert_eq!(told("test")["passed"], 128);
+    assert_eq!(told("test")["failed_names"][0], "cart::<img> & more");
+    assert!(told("build:web").is_null());
 }

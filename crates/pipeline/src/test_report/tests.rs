@@ -274,8 +274,8 @@ fn several_runners_in_one_step_are_added() {
 
 #[test]
 fn names_are_bounded_and_nothing_in_them_is_obeyed() {
-    let many: String = (0..50).map(|n| format!("test t{n} ... FAILED\n")).collect();
-    let summary = read(&format!("{many}test result: FAILED. 0 passed; 50 failed")).unwrap();
+    let many: Vec<String> = (0..50).map(|n| format!("test t{n} ... FAILED")).collect();
+    let summary = read(&format!("{}\ntest result: FAILED. 0 passed; 50 failed", many.join("\n"))).unwrap();
     assert_eq!((summary.failed_names.len(), summary.unnamed()), (NAMES, 30));
 
     let hostile = "test \u{1b}]0;x\u{7}\u{202e}<script>\u{1b}[2J ... FAILED\ntest \u{7} ... FAILED\n";

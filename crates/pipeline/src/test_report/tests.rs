@@ -173,7 +173,7 @@ TAP version 13
       duration_ms: 0.5
       type: 'test'
       ...
-    not ok 2 - some day # TODO
+    not ok 2 - some day # todo
     1..2
 not ok 1 - cart
   ---

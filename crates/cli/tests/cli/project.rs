@@ -19,7 +19,24 @@ async fn a_project_is_shown_with_what_is_said_about_it() {
     let world = World::new().await.on("GET /api/v1/projects/shop", 200, &project());
     let ended = world.run("project show").await;
     assert!(!ended.out.contains(['\u{1b}', '\u{202e}']), "{:?}", ended.out);
-    assert_snapshot!(ended, @"");
+    assert_snapshot!(ended, @"
+    exit: 0
+    --- out
+    name               shop
+    summary            Sells �[2Jthings
+    owner              minji
+    contacts           On call: oncall@example.com
+    favourite          ★
+    branch             main
+    created            5 s ago (10:34:00Z)
+    source             http://naru/git/shop.git
+    deploy repository  http://naru/git/shop.deploy.git
+
+    More
+
+    about it�
+    --- err
+    ");
 }
 
 #[tokio::test]
@@ -55,12 +72,33 @@ async fn favourites_are_kept_listed_and_given_up() {
         .on(&format!("PUT {path}"), 204, &Value::Null)
         .on(&format!("DELETE {path}"), 204, &Value::Null)
         .on("GET /api/v1/projects?limit=20&favourites=true", 200, &json!({ "items": [project()] }));
-    assert_snapshot!(world.run("project star").await, @"");
-    assert_snapshot!(world.run("project list --favourites").await, @"");
-    assert_snapshot!(world.run("project unstar shop").await, @"");
+    assert_snapshot!(world.run("project star").await, @"
+    exit: 0
+    --- out
+    --- err
+    `shop` is among your favourites
+    ");
+    assert_snapshot!(world.run("project list --favourites").await, @"
+    exit: 0
+    --- out
+    NAME    BRANCH  STATE    CREATED              SUMMARY
+    shop ★  main    ● ready  5 s ago (10:34:00Z)  Sells �[2Jthings
+    --- err
+    ");
+    assert_snapshot!(world.run("project unstar shop").await, @"
+    exit: 0
+    --- out
+    --- err
+    `shop` is not among your favourites
+    ");
     let empty = json!({ "items": [] });
     let world = World::new().await.on("GET /api/v1/projects?limit=20&favourites=true", 200, &empty);
-    assert_snapshot!(world.run("project list --favourites").await, @"");
+    assert_snapshot!(world.run("project list --favourites").await, @"
+    exit: 0
+    --- out
+    --- err
+    no favourites yet; keep one with: naru project star <name>
+    ");
 }
 
 #[tokio::test]
@@ -79,9 +117,29 @@ async fn what_runs_and_what_is_kept_is_listed() {
         .on(&format!("{base}/replicas"), 200, &replicas)
         .on(&format!("{base}/volumes"), 200, &volumes)
         .on("GET /api/v1/storage", 200, &storage);
-    assert_snapshot!(world.run("replica list").await, @"");
-    assert_snapshot!(world.run("volume list").await, @"");
-    assert_snapshot!(world.run("storage").await, @"");
+    assert_snapshot!(world.run("replica list").await, @"
+    exit: 0
+    --- out
+    REPLICA    STATE     REVISION  RESTARTS  SINCE                  ENDED
+    web-3-0    ● ready   3         0         3 min ago (10:31:00Z)
+    web-3-1-2  ■ exited  3         2         5 s ago (10:34:00Z)    exited with code 1
+    --- err
+    ");
+    assert_snapshot!(world.run("volume list").await, @"
+    exit: 0
+    --- out
+    VOLUME  SERVICE  PATH   SIZE  ACCESS
+    data    web      /data  1Gi   one replica at a time
+    --- err
+    ");
+    assert_snapshot!(world.run("storage").await, @"
+    exit: 0
+    --- out
+    PART     SIZE
+    blobs    1.5 GiB
+    naru.db  0.2 KiB
+    --- err
+    ");
     for (line, expected) in
         [("replica list --json", replicas), ("volume list --json", volumes), ("storage --json", storage)]
     {

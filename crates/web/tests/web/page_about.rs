@@ -26,7 +26,7 @@ async fn what_is_said_stands_beneath_the_status_and_teaches_while_there_is_nothi
     has(
         &browser.get("/projects/shop").await,
         &[
-            "Sells &lt;b&gt;things",
+            "Sells &#60;b&#62;things",
             "<p dir=\"auto\">First</p>",
             "<a href=\"https://example.com/a\" rel=\"noreferrer nofollow\">https://example.com/a</a>.",
             "<dd>yuna</dd>",

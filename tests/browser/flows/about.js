@@ -24,7 +24,7 @@ describe('about a project', () => {
     await visitor.open(PROJECT);
     await visitor.page.locator('.about').getByText('minji', { exact: true }).waitFor(); // who made it answers for it
     await visitor.page.getByRole('link', { name: 'Say it in the settings' }).click();
-    assert.equal(new URL(visitor.page.url()).pathname, `${PROJECT}/settings`);
+    await visitor.page.waitForURL((url) => url.pathname === `${PROJECT}/settings`);
     await visitor.page.getByLabel('What it is for, in one line').fill('Shows the way to the landing');
     await visitor.page.getByLabel('Contacts').fill('On call: oncall@example.com\njavascript:alert(1)');
     visitor.expected.add(400);

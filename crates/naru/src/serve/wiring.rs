@@ -165,6 +165,7 @@ pub(super) async fn assemble(
         external: external.clone(),
         data: folder.path(""),
         looked: again::Again::default(),
+        capable: again::Again::default(),
         counted: again::Again::default(),
     };
     let address = Address {

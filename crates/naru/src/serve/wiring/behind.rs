@@ -37,13 +37,15 @@ pub(super) struct Answers {
     pub(super) external: External,
     pub(super) data: PathBuf,
     pub(super) looked: Again<Vec<Check>>,
+    pub(super) capable: Again<Capabilities>,
     pub(super) counted: Again<Vec<StoredPart>>,
 }
 
-/// How long what the checks saw is told again: they start processes and read the whole database.
+/// How long what the checks saw is told again, and what the engine says of itself: they start processes and read the whole
+/// database, and the engine takes a third of a second.
 const CHECKS_HOLD: Duration = Duration::from_secs(5);
 /// How long the size of the data folder is told again: every file of it is looked at.
-const COUNT_HOLDS: Duration = Duration::from_secs(60);
+const COUNT_HOLDS: Duration = Duration::from_mins(1);
 
 fn trouble(what: &str, error: &dyn std::fmt::Display) -> Problem {
     Problem::new("instance.trouble", what)
@@ -118,9 +120,12 @@ impl Behind for Answers {
     }
 
     async fn capabilities(&self) -> Result<Capabilities, Problem> {
-        let engine = self.docker.capabilities().await;
-        let engine = engine.map_err(|error| trouble("the container engine does not answer", &error))?;
-        Ok(Capabilities { engine: engine.engine, missing: engine.missing })
+        let ask = async {
+            let engine = self.docker.capabilities().await;
+            let engine = engine.map_err(|error| trouble("the container engine does not answer", &error))?;
+            Ok(Capabilities { engine: engine.engine, missing: engine.missing })
+        };
+        self.capable.or_look(CHECKS_HOLD, ask).await
     }
 
     async fn storage(&self) -> Result<Vec<StoredPart>, Problem> {

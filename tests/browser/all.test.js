@@ -5,7 +5,7 @@ import { after } from 'node:test';
 
 import { stopBrowser } from './lib/browser.js';
 
-const FLOWS = ['first-start', 'delivery', 'people', 'every-page', 'keyboard', 'no-script'];
+const FLOWS = ['first-start', 'delivery', 'about', 'people', 'every-page', 'keyboard', 'no-script'];
 
 /** What was asked for; the first start makes the account that everything else needs. */
 const wanted = (process.env.NARU_FLOWS ?? '').split(',').filter(Boolean);

@@ -1,5 +1,9 @@
 // What pages cost and how a large log behaves; ends with one line of JSON. `cargo xtask bench pages` starts it.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+
 import { Visitor, memberCookies, stopBrowser } from './lib/browser.js';
 import { administrator, get, instance, logIn, post, setupLink, untilRunEnds } from './lib/instance.js';
 import { PAGES, address } from './lib/pages.js';
@@ -17,7 +21,7 @@ const LINES_PER_SECOND = 5000;
 
 const result = { bench: 'pages' };
 
-/** Projects `bulk-<n>` up to a number, several at once. */
+/** Projects `bulk-<n>` up to a number, with their repositories, several at once. */
 async function grow(from, to) {
   let next = from;
   const hand = async () => {
@@ -28,6 +32,15 @@ async function grow(from, to) {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, hand));
+}
+
+/** The same as rows alone, by a program that writes them through the store: lists read no repository. */
+async function growRows(from, to) {
+  if (from >= to) return;
+  const words = [join(instance.data, 'naru.db'), administrator.login, from, to].map(String);
+  const rows = spawn(process.env.NARU_ROWS, words, { stdio: 'inherit' });
+  const [code] = await once(rows, 'exit');
+  if (code !== 0) throw new Error(`the rows could not be written: ${code}`);
 }
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -67,7 +80,17 @@ async function lists(cookie) {
 }
 
 /** How people look through the list of projects. */
-const LISTS = { first: '', search: '?q=bulk-0421', none: '?q=nothing-like-it' };
+const LISTS = {
+  first: '',
+  'page 200': '?page=200',
+  'by state': '?sort=state',
+  'by activity': '?sort=active',
+  'only live': '?state=live',
+  'only idle': '?state=idle',
+  search: '?q=bulk-0421',
+  none: '?q=nothing-like-it',
+  favourites: '?favourites=true',
+};
 
 /** A project whose one step prints; returns the run's address as soon as it runs. */
 async function printing(project, script) {
@@ -111,58 +134,54 @@ async function heap(visitor) {
   return Math.round(metrics.find(({ name }) => name === 'JSHeapUsedSize').value / (1 << 20));
 }
 
-/** A log that is printed while somebody looks: how long the page ever stood still, and how far behind it was. */
+/**
+ * A log that is printed while somebody looks: how long the page ever stood still, and how old the newest line is that can be
+ * read. What is printed at once carries the hour, by the clock that the page goes by, too; how much that is, is reckoned
+ * from the hour as well, so that a busy machine prints no fewer lines.
+ */
 async function quickLog(cookies) {
-  const steps = FOLLOWED_SECONDS * 10;
-  const chunk = LINES_PER_SECOND / 10;
-  const script = `i=0; while [ $i -lt ${steps} ]; do seq -f 'line %.0f of a quick log' $((i*${chunk}+1)) $((i*${chunk}+${chunk})); `
-    + 'i=$((i+1)); sleep 0.1; done';
+  const script = `start=$(date +%s%3N); i=0; now=$start; while [ $((now-start)) -lt ${FOLLOWED_SECONDS * 1000} ]; do `
+    + `now=$(date +%s%3N); due=$(((now-start)*${LINES_PER_SECOND / 1000})); `
+    + 'if [ $due -gt $i ]; then seq -f "line %.0f of a quick log, printed at $now" $((i+1)) $due; i=$due; fi; sleep 0.05; done';
   const run = await printing('quick-log', script);
   const visitor = await Visitor.arrive({ cookies });
   await visitor.page.goto(logPage('quick-log', run), { waitUntil: 'domcontentloaded' });
   await visitor.page.getByText(/line \d+ of a quick log/).first().waitFor({ timeout: 60_000 });
-  const longest = await visitor.page.evaluate(longestStandstill, (FOLLOWED_SECONDS - 8) * 1000);
-  const shown = await newestShown(visitor.page);
-  const printed = await newestPrinted(run);
+  const { longest, ages, passed, seconds } = await visitor.page.evaluate(followed, (FOLLOWED_SECONDS - 8) * 1000);
   await untilRunEnds('quick-log');
+  const sorted = ages.sort((a, b) => a - b);
   result.quick_log = {
     lines_per_second: LINES_PER_SECOND,
+    looks: sorted.length,
+    shown_per_second: Math.round(passed / seconds),
     longest_standstill_ms: rounded(longest),
-    seconds_behind: rounded(Math.max(0, printed - shown) / LINES_PER_SECOND),
+    behind_ms: { median: median(sorted), p95: sorted[Math.floor(sorted.length * 0.95)], most: sorted.at(-1) },
   };
-  console.log(`followed at ${LINES_PER_SECOND} lines/s: stood still for ${result.quick_log.longest_standstill_ms} ms at most`);
+  console.log(`followed at ${LINES_PER_SECOND} lines/s: ${JSON.stringify(result.quick_log)}`);
   await visitor.leave();
 }
 
-/** In the page: the longest time between two frames. */
-function longestStandstill(milliseconds) {
+/** In the page, for a time: the longest time between two frames, and in each frame how old the newest shown line is. */
+function followed(milliseconds) {
   return new Promise((resolve) => {
     const began = performance.now();
-    let [last, longest] = [began, 0];
+    let [last, longest, first, newest] = [began, 0, undefined, 0];
+    const ages = [];
     const frame = (now) => {
       longest = Math.max(longest, now - last);
       last = now;
+      const texts = [...document.querySelectorAll('.line')].map((line) => line.textContent);
+      const found = texts.map((text) => /line (\d+) of a quick log, printed at (\d+)/.exec(text)).filter(Boolean).at(-1);
+      if (found) {
+        newest = Number(found[1]);
+        first ??= newest;
+        ages.push(Date.now() - Number(found[2]));
+      }
       if (now - began < milliseconds) requestAnimationFrame(frame);
-      else resolve(longest);
+      else resolve({ longest, ages, passed: newest - first, seconds: (now - began) / 1000 });
     };
     requestAnimationFrame(frame);
   });
-}
-
-async function newestShown(page) {
-  const texts = await page.getByText(/line \d+ of a quick log/).allTextContents();
-  return Math.max(...texts.flatMap((text) => [...text.matchAll(/line (\d+) of/g)].map(([, number]) => Number(number))));
-}
-
-async function newestPrinted(run) {
-  let [after, newest] = ['', 0];
-  for (;;) {
-    const page = await get(`projects/quick-log/runs/${run}/steps/print/logs?after=${encodeURIComponent(after)}`);
-    if (page.items.length === 0) return newest;
-    const last = page.items.at(-1);
-    newest = Number(/line (\d+)/.exec(last.text)?.[1] ?? newest);
-    after = last.position;
-  }
 }
 
 const setup_token = new URL(await setupLink()).searchParams.get('token');
@@ -176,6 +195,6 @@ await quickLog(cookies);
 await stopBrowser();
 await grow(0, MANY - 3);
 await pages(places, cookie);
-await grow(MANY - 3, MOST - 3);
+await growRows(MANY - 3, MOST - 3);
 await lists(cookie);
 console.log(JSON.stringify(result));

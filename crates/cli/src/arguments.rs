@@ -110,7 +110,7 @@ The token is kept in the user's configuration folder, readable by its owner only
     /// Makes, lists and revokes tokens.
     #[command(subcommand)]
     Token(Token),
-    /// Creates, lists, shows and deletes projects.
+    /// Creates, lists, describes and deletes projects; your favourites.
     #[command(subcommand)]
     Project(project::Project),
     /// What asked for runs, and what became of it.
@@ -125,6 +125,12 @@ The token is kept in the user's configuration folder, readable by its owner only
     /// The places where a project runs.
     #[command(subcommand)]
     Environment(environment::Environment),
+    /// What runs in an environment at this moment.
+    #[command(subcommand)]
+    Replica(environment::ReplicaCommand),
+    /// What the services of an environment keep.
+    #[command(subcommand)]
+    Volume(environment::VolumeCommand),
     /// What was delivered to an environment, commit by commit.
     #[command(subcommand)]
     Revision(delivery::Revision),
@@ -221,6 +227,8 @@ Deliveries go on underneath. It ends when it is switched off, not by itself."
     /// Browsers that are logged in to your account.
     #[command(subcommand)]
     Session(people::Session),
+    /// What the server's data folder holds, for instance administrators.
+    Storage,
     /// Writes a completion script for a shell.
     #[command(after_help = "Examples:
   naru completions bash > /etc/bash_completion.d/naru

@@ -9,6 +9,7 @@ mod metric;
 mod people;
 mod project;
 mod receipt;
+mod replica;
 mod rollout;
 mod run;
 mod setting;
@@ -58,6 +59,9 @@ async fn dispatch(command: Command, screen: &mut Screen) -> Result<u8> {
         Command::Run(command) => run::run(command, screen).await,
         Command::Release(command) => delivery::release(command, screen).await,
         Command::Environment(command) => delivery::environment(command, screen).await,
+        Command::Replica(command) => replica::replica(command, screen).await,
+        Command::Volume(command) => replica::volume(command, screen).await,
+        Command::Storage => replica::storage(screen).await,
         Command::Revision(command) => delivery::revision(command, screen).await,
         Command::Receipt(command) => receipt::receipt(command, screen).await,
         Command::Deploy(arguments) => delivery::deploy(arguments, screen).await,

@@ -10,6 +10,8 @@ mod maintenance;
 mod metric;
 #[path = "cli/output.rs"]
 mod output;
+#[path = "cli/project.rs"]
+mod project;
 #[path = "cli/vault.rs"]
 mod vault;
 #[path = "cli/world.rs"]

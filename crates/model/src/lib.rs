@@ -3,6 +3,7 @@
 //! This crate does no IO, starts no task and reads no clock: everything here is plain data in, plain data
 //! out. Engines, stores and pages speak in these types; none of those is known here.
 
+pub mod about;
 pub mod api;
 pub mod authorise;
 pub mod certificate;

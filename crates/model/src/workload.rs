@@ -130,7 +130,7 @@ pub struct VolumeSpec {
 }
 
 /// Who may have a volume at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeAccess {
     /// One replica: the old one stops before the new one starts, while the edge holds requests.

@@ -95,7 +95,7 @@ impl EnvironmentStatus {
 /// Why a writer is stale.
 pub(crate) const OVERTAKEN: &str = "something else is wanted by now";
 
-fn read(row: &SqliteRow) -> Result<Environment> {
+pub(crate) fn read(row: &SqliteRow) -> Result<Environment> {
     let number = |column: &str| -> Result<Option<u32>> { Ok(row.try_get::<Option<u32>, _>(column)?) };
     let branch: Option<String> = row.try_get("branch")?;
     Ok(Environment {

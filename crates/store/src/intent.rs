@@ -69,7 +69,7 @@ pub enum IntentState {
     Failed,
 }
 
-fn read(row: &SqliteRow) -> Result<Intent> {
+pub(crate) fn read(row: &SqliteRow) -> Result<Intent> {
     let state: &str = row.try_get("state")?;
     let commit: Option<String> = row.try_get("commit_id")?;
     let problem: Option<String> = row.try_get("problem")?;

@@ -5,12 +5,14 @@
 //! that it touched.
 
 mod account;
+mod at_once;
 pub mod audit;
 pub mod blob;
 pub mod certificate;
 pub mod claim;
 pub mod environment;
 pub mod external_login;
+mod favourite;
 pub mod identity;
 pub mod image;
 pub mod image_keep;

@@ -1,7 +1,7 @@
 //! Lists over all projects: searched, filtered, sorted and paged in the database, and what needs a person somewhere.
 
 use naru_model::rollout::{Progress, Stage};
-use naru_model::{EnvironmentKey, ProjectName, RevisionNumber, RunNumber, Timestamp};
+use naru_model::{BranchName, EnvironmentKey, ProjectName, RevisionNumber, RunNumber, Timestamp};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, Sqlite};
@@ -64,8 +64,10 @@ pub struct ProjectQuery<'a> {
     pub account: &'a str,
     /// Only projects of the organisation of this name; empty for all.
     pub organisation: &'a str,
-    /// Part of the name, in any case; empty for all.
+    /// Part of the name or of the summary, in any case; empty for all.
     pub search: &'a str,
+    /// Only favourites of the account.
+    pub favourites: bool,
     /// Only projects whose worst environment is so.
     pub severity: Option<(Severity, Severity)>,
     /// The order.
@@ -81,10 +83,16 @@ pub struct ProjectQuery<'a> {
 pub struct ProjectLine {
     /// Its name.
     pub name: ProjectName,
+    /// What it is for, in one line; may be empty.
+    pub summary: String,
+    /// The branch that its first environment follows before its first release.
+    pub default_branch: BranchName,
     /// When it was created.
     pub created_at: Timestamp,
     /// Whether it is being taken down.
     pub deleting: bool,
+    /// Whether the account keeps it among its favourites.
+    pub favourite: bool,
     /// How its worst environment is.
     pub severity: Severity,
     /// How many environments it has.
@@ -128,21 +136,60 @@ pub struct Waiting {
     pub since: Timestamp,
 }
 
-/// The part of both statements that says which projects: `$1` the pattern, `$2` and `$3` the severities, `$4` the account, `$5`
-/// the organisation.
+/// How bad the worst environment of a row of `project` is: one look into an index.
+macro_rules! worst {
+    () => {
+        "COALESCE((SELECT MAX(severity) FROM environment WHERE environment.project = project.name), 0)"
+    };
+}
+
+/// When the newest run of a row of `project` was asked for.
+macro_rules! active {
+    () => {
+        "(SELECT run.created_at FROM run WHERE run.project = project.name ORDER BY run.number DESC LIMIT 1)"
+    };
+}
+
+/// Which projects: `$1` the pattern, `$2` and `$3` the severities, `$4` the account, `$5` the organisation, `$6` whether only
+/// favourites. How bad a project is, is only looked up when that is asked for.
 macro_rules! which {
     () => {
-        "FROM (SELECT project.name AS name, project.created_at AS created_at, project.deleting AS deleting,
-               COALESCE((SELECT MAX(severity) FROM environment WHERE environment.project = project.name), 0) AS severity,
-               (SELECT COUNT(*) FROM environment WHERE environment.project = project.name) AS environments,
-               (SELECT run.created_at FROM run WHERE run.project = project.name ORDER BY run.number DESC LIMIT 1)
-                   AS active_at
-               FROM project
-               JOIN membership ON membership.organisation = project.organisation AND membership.account = $4
-               LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $4
-               WHERE project.name LIKE $1 ESCAPE '!' AND COALESCE(project_role.role, membership.role) <> 'none'
-                   AND ($5 = '' OR project.organisation = $5)) AS line
-         WHERE severity BETWEEN $2 AND $3 "
+        concat!(
+            "FROM project
+             JOIN membership ON membership.organisation = project.organisation AND membership.account = $4
+             LEFT JOIN project_role ON project_role.project = project.name AND project_role.account = $4
+             WHERE (project.name LIKE $1 ESCAPE '!' OR project.summary LIKE $1 ESCAPE '!')
+                 AND COALESCE(project_role.role, membership.role) <> 'none'
+                 AND ($5 = '' OR project.organisation = $5)
+                 AND ($6 = 0 OR EXISTS (SELECT 1 FROM favourite
+                                        WHERE favourite.account = $4 AND favourite.project = project.name))
+                 AND (($2 = 0 AND $3 = 6) OR ",
+            worst!(),
+            " BETWEEN $2 AND $3) "
+        )
+    };
+}
+
+/// The names of a page are picked first, `$7` of them after `$8`; everything else is looked up for these alone.
+macro_rules! page_by {
+    ($rank:expr) => {
+        concat!(
+            "SELECT project.name, project.summary, project.default_branch, project.created_at, project.deleting, ",
+            worst!(),
+            " AS severity, ",
+            active!(),
+            " AS active_at,
+                 (SELECT COUNT(*) FROM environment WHERE environment.project = project.name) AS environments,
+                 EXISTS (SELECT 1 FROM favourite
+                         WHERE favourite.account = $4 AND favourite.project = project.name) AS favourite
+             FROM (SELECT project.name AS name, ",
+            $rank,
+            " AS rank ",
+            which!(),
+            "ORDER BY 2 DESC, 1 LIMIT $7 OFFSET $8) AS picked
+             JOIN project ON project.name = picked.name
+             ORDER BY picked.rank DESC, picked.name"
+        )
     };
 }
 
@@ -190,13 +237,17 @@ fn bound<'q>(
         .bind(most as i64)
         .bind(asked.account.to_owned())
         .bind(asked.organisation.to_owned())
+        .bind(i64::from(asked.favourites))
 }
 
 fn read_line(row: &SqliteRow) -> Result<ProjectLine> {
     Ok(ProjectLine {
         name: parse("project name", row.try_get("name")?)?,
+        summary: row.try_get("summary")?,
+        default_branch: parse("branch name", row.try_get("default_branch")?)?,
         created_at: from_millis(row.try_get("created_at")?),
         deleting: row.try_get::<i64, _>("deleting")? != 0,
+        favourite: row.try_get::<i64, _>("favourite")? != 0,
         severity: Severity::read(row.try_get("severity")?)?,
         environments: row.try_get("environments")?,
         active_at: row.try_get::<Option<i64>, _>("active_at")?.map(from_millis),
@@ -211,30 +262,25 @@ fn key(row: &SqliteRow) -> Result<EnvironmentKey> {
 }
 
 impl Store {
-    /// A page of projects, and how many there are on all pages.
-    pub async fn list_projects(&self, asked: &ProjectQuery<'_>) -> Result<(Vec<ProjectLine>, u32)> {
+    /// A page of projects.
+    pub async fn list_projects(&self, asked: &ProjectQuery<'_>) -> Result<Vec<ProjectLine>> {
         let statement = match asked.sort {
-            ProjectSort::Name => concat!("SELECT * ", which!(), "ORDER BY name LIMIT $6 OFFSET $7"),
-            ProjectSort::Severity => {
-                concat!("SELECT * ", which!(), "ORDER BY severity DESC, name LIMIT $6 OFFSET $7")
-            }
-            ProjectSort::Activity => {
-                concat!(
-                    "SELECT * ",
-                    which!(),
-                    "ORDER BY COALESCE(active_at, 0) DESC, name LIMIT $6 OFFSET $7"
-                )
-            }
+            ProjectSort::Name => page_by!("0"),
+            ProjectSort::Severity => page_by!(worst!()),
+            ProjectSort::Activity => page_by!(concat!("COALESCE(", active!(), ", 0)")),
         };
         let rows = bound(sqlx::query(statement), asked)
             .bind(asked.limit.min(PAGE_LIMIT))
             .bind(asked.offset)
             .fetch_all(self.reader())
             .await?;
-        let lines = rows.iter().map(read_line).collect::<Result<Vec<_>>>()?;
+        rows.iter().map(read_line).collect()
+    }
+
+    /// How many projects there are on all pages.
+    pub async fn count_projects(&self, asked: &ProjectQuery<'_>) -> Result<u32> {
         let count = bound(sqlx::query(concat!("SELECT COUNT(*) AS count ", which!())), asked);
-        let count = count.fetch_one(self.reader()).await?.try_get("count")?;
-        Ok((lines, count))
+        Ok(count.fetch_one(self.reader()).await?.try_get("count")?)
     }
 
     /// Environments that are not as they should be and that an account may read, the worst first.

@@ -441,7 +441,7 @@ impl Write<'_> {
         if owners == 0 { Err(StoreError::Stale(LAST_OWNER)) } else { Ok(()) }
     }
 
-    async fn check_member(&mut self, project: &ProjectName, login: &str) -> Result<()> {
+    pub(crate) async fn check_member(&mut self, project: &ProjectName, login: &str) -> Result<()> {
         let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM membership JOIN project ON project.organisation = membership.organisation
              WHERE project.name = $1 AND membership.account = $2",

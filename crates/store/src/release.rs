@@ -49,7 +49,7 @@ pub struct NewRelease {
     pub definition: ProjectDefinition,
 }
 
-fn read(row: &SqliteRow) -> Result<Release> {
+pub(crate) fn read(row: &SqliteRow) -> Result<Release> {
     Ok(Release {
         project: parse("project name", row.try_get("project")?)?,
         number: ReleaseNumber(row.try_get("number")?),

@@ -98,7 +98,7 @@ pub struct Quarantined {
     pub at: Timestamp,
 }
 
-fn read_revision(row: &SqliteRow) -> Result<Revision> {
+pub(crate) fn read_revision(row: &SqliteRow) -> Result<Revision> {
     Ok(Revision {
         number: RevisionNumber(row.try_get("number")?),
         commit: parse("commit id", row.try_get("commit_id")?)?,
@@ -110,7 +110,7 @@ fn read_revision(row: &SqliteRow) -> Result<Revision> {
     })
 }
 
-fn read_rollout(row: &SqliteRow) -> Result<Rollout> {
+pub(crate) fn read_rollout(row: &SqliteRow) -> Result<Rollout> {
     let outcome: &str = row.try_get("outcome")?;
     let problem: Option<String> = row.try_get("problem")?;
     Ok(Rollout {

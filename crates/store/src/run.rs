@@ -91,7 +91,7 @@ pub struct RunChange<'a> {
     pub cleared: bool,
 }
 
-fn read(row: &SqliteRow) -> Result<Run> {
+pub(crate) fn read(row: &SqliteRow) -> Result<Run> {
     let time = |column: &str| -> Result<Option<Timestamp>> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(from_millis))
     };
@@ -117,7 +117,7 @@ fn read(row: &SqliteRow) -> Result<Run> {
     })
 }
 
-fn read_step(row: &SqliteRow) -> Result<StepRecord> {
+pub(crate) fn read_step(row: &SqliteRow) -> Result<StepRecord> {
     let time = |column: &str| -> Result<Option<Timestamp>> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(from_millis))
     };

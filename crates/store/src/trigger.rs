@@ -183,7 +183,7 @@ pub enum SettledIn<'a> {
     Deploy,
 }
 
-fn read(row: &SqliteRow) -> Result<Trigger> {
+pub(crate) fn read(row: &SqliteRow) -> Result<Trigger> {
     let commit = |column: &str| -> Result<Option<CommitId>> {
         row.try_get::<Option<&str>, _>(column)?.map(|text| parse("commit id", text)).transpose()
     };

@@ -10,6 +10,8 @@ mod log;
 mod metric;
 #[path = "store/people.rs"]
 mod people;
+#[path = "store/project.rs"]
+mod project;
 #[path = "store/run.rs"]
 mod run;
 

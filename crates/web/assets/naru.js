@@ -107,7 +107,7 @@ function show(fresh, url, push) {
   follow();
 }
 
-async function visit(url, { push = true, options, scroll = 0 } = {}) {
+async function visit(url, { push = true, options, scroll = 0, focus } = {}) {
   const mine = ++turn;
   const progress = document.createElement("div");
   progress.id = "progress";
@@ -126,7 +126,8 @@ async function visit(url, { push = true, options, scroll = 0 } = {}) {
     if (anchor) anchor.scrollIntoView();
     else scrollTo(0, scroll);
     const wrong = document.querySelector("[aria-invalid=true], [autofocus]");
-    (wrong ?? document.getElementById("content"))?.focus({ preventScroll: true });
+    const kept = focus && document.getElementById(focus);
+    (wrong ?? kept ?? document.getElementById("content"))?.focus({ preventScroll: true });
   } catch {
     if (options) tell(say("Naru does not answer. Nothing was sent twice; try again.", "Naru가 답하지 않아요. 다시 해 보세요."));
     else location.assign(url);
@@ -174,8 +175,10 @@ document.addEventListener("submit", (event) => {
     url.search = fields;
     return visit(url.href);
   }
+  // A form that stays leaves the reader, and the keyboard, where they are.
+  const stay = "stay" in form.dataset ? { scroll: scrollY, focus: event.submitter?.id } : {};
   if (event.submitter) event.submitter.disabled = true;
-  visit(url.href, { options: { method: "POST", body: fields } }).finally(() => {
+  visit(url.href, { options: { method: "POST", body: fields }, ...stay }).finally(() => {
     if (event.submitter) event.submitter.disabled = false;
   });
 });

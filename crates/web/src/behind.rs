@@ -2,18 +2,11 @@
 //! implements it over the crates that own these things.
 
 use async_trait::async_trait;
-use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
+use naru_model::api::{
+    Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check, StoredPart,
+};
 use naru_model::rollout::ReplicaSeen;
 use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
-
-/// A part of the data folder, and how much it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// What it is called there.
-    pub name: String,
-    /// How much its files hold.
-    pub bytes: u64,
-}
 
 /// Answers from outside the store.
 #[async_trait]
@@ -77,7 +70,7 @@ pub trait Behind: Send + Sync + 'static {
     async fn replicas(&self, key: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem>;
 
     /// What the data folder holds, the largest part first. May take long where there are many files.
-    async fn storage(&self) -> Result<Vec<Stored>, Problem>;
+    async fn storage(&self) -> Result<Vec<StoredPart>, Problem>;
 
     /// Where an environment can be reached, as URLs.
     async fn urls(&self, key: &EnvironmentKey) -> Vec<String>;

@@ -27,7 +27,7 @@ use naru_store::Store;
 use naru_store::log::LogStore;
 use tokio::sync::Semaphore;
 
-pub use behind::{Behind, Stored};
+pub use behind::Behind;
 pub use border::guarded;
 pub use pages::PageRoute;
 

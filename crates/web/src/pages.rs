@@ -4,6 +4,7 @@
 //! One file per page, its markup in `templates/`. To add one: a file with `words!`, a template and a handler that takes
 //! a [`shell::Shell`]; a row in [`table`].
 
+mod about;
 mod account;
 mod accounts;
 mod activity;
@@ -17,6 +18,7 @@ mod crossing;
 mod doubt;
 mod edge;
 mod environment;
+mod favourite;
 mod graph;
 mod home;
 mod html;
@@ -147,6 +149,7 @@ fn table() -> Vec<Row> {
         get(Instance(OwnTokens), "/new/check", new_project::check),
         get(Instance(OwnTokens), "/new/check/host", new_project::check_host),
         get(Project(Read), "/projects/{project}", project::show),
+        post(Project(Read), "/projects/{project}/favourite", favourite::set).audited("favourite.change"),
         get(Project(Read), "/projects/{project}/runs", runs::show),
         get(Project(Read), "/projects/{project}/runs/{run}", run::show),
         post(Project(Run), "/projects/{project}/runs/{run}/cancel", run::cancel).audited("run.cancel"),
@@ -164,6 +167,7 @@ fn table() -> Vec<Row> {
         get(Project(Read), "/projects/{project}/releases", releases::list),
         get(Project(Read), "/projects/{project}/releases/{release}", releases::show),
         get(Project(Administer), "/projects/{project}/settings", settings::show),
+        post(Project(Administer), "/projects/{project}/settings/about", about::change).audited("project.change"),
         post(Project(Administer), "/projects/{project}/settings/secrets", settings::set_secret).audited("secret.set"),
         post(Project(Administer), "/projects/{project}/settings/secrets/unset", settings::unset_secret).audited("secret.unset"),
         post(Project(Delete), "/projects/{project}/settings/delete", settings::delete).audited("project.delete").fresh(),

@@ -1,6 +1,7 @@
 //! The handlers, one file per resource. Each reads what is true or records what is wanted; who may do it was decided
 //! before it is called.
 
+pub(crate) mod about;
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod certificate;
@@ -8,6 +9,7 @@ pub(crate) mod crossing;
 pub(crate) mod environment;
 pub(crate) mod event;
 pub(crate) mod external_login;
+pub(crate) mod favourite;
 pub(crate) mod instance;
 pub(crate) mod intent;
 pub(crate) mod invitation;
@@ -20,6 +22,7 @@ pub(crate) mod people;
 pub(crate) mod project;
 pub(crate) mod receipt;
 pub(crate) mod release;
+pub(crate) mod replica;
 pub(crate) mod rollout;
 pub(crate) mod run;
 pub(crate) mod setting;

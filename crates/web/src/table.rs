@@ -58,11 +58,12 @@ impl Entry {
 #[rustfmt::skip] // one row, one line
 fn table() -> Vec<Entry> {
     use Permission::{
-        AdministerInstance, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance,
+        Administer, AdministerInstance, Configure, Delete, Deploy, OwnTokens, Read, ReadInstance, Run, UseInstance,
     };
     use routes::{
-        account, audit, certificate, crossing, environment as environments, event, external_login, instance as here, intent,
-        log, maintenance, metric, project as projects, receipt, release, rollout, run, trigger,
+        about, account, audit, certificate, crossing, environment as environments, event, external_login, favourite,
+        instance as here, intent, log, maintenance, metric, project as projects, receipt, release, replica, rollout, run,
+        trigger,
     };
     let rows = vec![
         open(routes!(here::healthz)),
@@ -82,6 +83,7 @@ fn table() -> Vec<Entry> {
         instance(OwnTokens, routes!(external_login::untie)).audited("external-login.untie"),
         instance(ReadInstance, routes!(here::doctor)),
         instance(UseInstance, routes!(here::capabilities)),
+        instance(ReadInstance, routes!(here::storage)),
         instance(UseInstance, routes!(receipt::keys)),
         instance(UseInstance, routes!(receipt::check)),
         instance(ReadInstance, routes!(certificate::list)),
@@ -93,6 +95,9 @@ fn table() -> Vec<Entry> {
         instance(UseInstance, routes!(projects::list)),
         instance(UseInstance, routes!(projects::create)).audited("project.create"),
         project(Read, routes!(projects::show)),
+        project(Administer, routes!(about::change)).audited("project.change"),
+        project(Read, routes!(favourite::add)).audited("favourite.add"),
+        project(Read, routes!(favourite::remove)).audited("favourite.remove"),
         project(Delete, routes!(projects::delete)).audited("project.delete").fresh(),
         project(Read, routes!(event::project_events)),
         project(Read, routes!(trigger::list)),
@@ -120,6 +125,8 @@ fn table() -> Vec<Entry> {
         environment(Read, routes!(crossing::show)),
         environment(Read, routes!(log::service_logs)),
         environment(Read, routes!(metric::show)),
+        environment(Read, routes!(replica::list_replicas)),
+        environment(Read, routes!(replica::list_volumes)),
         environment(Read, routes!(maintenance::show)),
         environment(Deploy, routes!(maintenance::begin)).audited("maintenance.begin"),
         environment(Deploy, routes!(maintenance::end)).audited("maintenance.end"),

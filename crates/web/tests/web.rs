@@ -1,5 +1,7 @@
 //! The API as a client sees it: over a real store, with a stand-in for what lies behind.
 
+#[path = "web/about.rs"]
+mod about;
 #[path = "web/access.rs"]
 mod access;
 #[path = "web/certificate.rs"]
@@ -14,6 +16,8 @@ mod maintenance;
 mod metric;
 #[path = "web/page.rs"]
 mod page;
+#[path = "web/page_about.rs"]
+mod page_about;
 #[path = "web/page_admin.rs"]
 mod page_admin;
 #[path = "web/page_confirm.rs"]

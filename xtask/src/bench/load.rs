@@ -56,11 +56,7 @@ pub(super) fn build(root: &Path, optimised: bool) -> Result<PathBuf> {
             "naru-load",
         ]))?;
     }
-    let text =
-        command::output(command::cargo(root).args(["metadata", "--format-version", "1", "--no-deps"]))?;
-    let metadata: Value = serde_json::from_str(&text)?;
-    let target = metadata["target_directory"].as_str().context("cargo names no target folder")?;
-    Ok(Path::new(target).join(if optimised { "release" } else { "debug" }).join("naru-load"))
+    Ok(super::target(root)?.join(if optimised { "release" } else { "debug" }).join("naru-load"))
 }
 
 impl Load {

@@ -82,9 +82,14 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> Result<()> {
 fn build(root: &Path) -> Result<PathBuf> {
     println!("building naru in release");
     command::run(command::cargo(root).args(["build", "--locked", "--release", "--package", "naru"]))?;
+    Ok(target(root)?.join("release/naru"))
+}
+
+/// Where cargo builds.
+fn target(root: &Path) -> Result<PathBuf> {
     let text =
         command::output(command::cargo(root).args(["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&text)?;
     let target = metadata["target_directory"].as_str().context("cargo names no target folder")?;
-    Ok(Path::new(target).join("release/naru"))
+    Ok(PathBuf::from(target))
 }

@@ -32,6 +32,18 @@ pub(crate) enum Environment {
     Transport(TransportChange),
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReplicaCommand {
+    /// Lists the replicas of an environment as the engine sees them, those that exited included.
+    List(InEnvironment),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeCommand {
+    /// Lists the volumes that the wanted revision's services have.
+    List(InEnvironment),
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct TransportChange {
     #[command(flatten)]

@@ -72,3 +72,20 @@ pub struct Health {
     /// The version of Naru.
     pub version: String,
 }
+
+/// A part of the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StoredPart {
+    /// What it is called there.
+    pub name: String,
+    /// How much its files hold.
+    pub bytes: u64,
+}
+
+/// How much the data folder holds, without the engine's own storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Storage {
+    /// Its parts, the largest first.
+    #[serde(default)]
+    pub parts: Vec<StoredPart>,
+}

@@ -14,6 +14,7 @@ mod metric;
 mod organisation;
 mod project;
 mod receipt;
+mod replica;
 mod setting;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ pub use metric::*;
 pub use organisation::*;
 pub use project::*;
 pub use receipt::*;
+pub use replica::*;
 pub use setting::*;
 
 /// One page of a list.

@@ -1,5 +1,6 @@
 //! Which crate gets what. The only place that knows them all.
 
+mod again;
 mod behind;
 mod guards;
 mod storage;
@@ -163,7 +164,9 @@ pub(super) async fn assemble(
         certificates: certificates.clone(),
         external: external.clone(),
         data: folder.path(""),
-        looked: behind::LookedAt::default(),
+        looked: again::Again::default(),
+        capable: again::Again::default(),
+        counted: again::Again::default(),
     };
     let address = Address {
         base_url: public_url.clone(),

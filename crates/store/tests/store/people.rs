@@ -103,7 +103,7 @@ async fn two_people(store: &Store) -> (OrganisationName, ProjectName) {
     }
     store.create_organisation(&ours, "Ours", "minji").await.unwrap();
     store.join(&ours, "yuna", Role::Developer).await.unwrap();
-    store.create_project_in(&ours, &shop, &"main".parse().unwrap()).await.unwrap();
+    store.create_project_in(&ours, &shop, &"main".parse().unwrap(), None).await.unwrap();
     (ours, shop)
 }
 

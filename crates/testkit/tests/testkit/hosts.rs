@@ -120,7 +120,7 @@ async fn a_path_below_the_host_of_another_organisation_leads_to_no_service() {
     rig.store.create_account("ria", "").await.unwrap();
     rig.store.create_organisation(&others, "", "ria").await.unwrap();
     let main = "main".parse().unwrap();
-    rig.store.create_project_in(&others, &"late".parse().unwrap(), &main).await.unwrap();
+    rig.store.create_project_in(&others, &"late".parse().unwrap(), &main, None).await.unwrap();
     for (name, is_free) in [("late", false), ("beside", true)] {
         let project = rig.create_project(name).await;
         let key = production(&project);

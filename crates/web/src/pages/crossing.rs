@@ -4,13 +4,13 @@
 use askama::Template;
 use naru_model::api::{Condition, Crossing, Landing, LandingName, LandingState};
 use naru_model::authorise::{Permission, Resource};
-use naru_model::{EnvironmentKey, EnvironmentName, Timestamp};
+use naru_model::{EnvironmentName, Timestamp};
 use naru_store::trigger::TriggerKind;
 
 use crate::Cx;
-use crate::access::Chosen;
+use crate::access::{Asking, Chosen};
 use crate::failure::Result;
-use crate::routes::crossing::{Facts, draw, gather};
+use crate::routes::crossing::{Facts, Place, draw, gather, gather_all};
 use crate::routes::environment::condition;
 
 use super::html::Html;
@@ -83,21 +83,43 @@ pub(crate) struct CrossingView {
     pub(crate) failed_run: Option<String>,
 }
 
-/// The crossing of an environment, without words that only a whole page has room for when `is_slim`.
+/// The crossing of an environment.
 pub(crate) async fn crossing(
     cx: &Cx,
     shell: &Shell,
     chosen: &Chosen,
     environment: EnvironmentName,
-    is_slim: bool,
 ) -> Result<CrossingView> {
-    let key = EnvironmentKey { project: chosen.0.name.clone(), environment: environment.clone() };
-    if !shell.may(cx, Permission::Read, &Resource::Environment(key)).await {
+    let place = Place::of(&chosen.0, environment);
+    if !shell.may(cx, Permission::Read, &Resource::Environment(place.key.clone())).await {
         return Ok(CrossingView::default());
     }
-    let facts = gather(cx, chosen, environment).await?;
-    let crossing = draw(&facts);
-    Ok(view(shell, &facts, &crossing, is_slim))
+    let facts = gather(cx, place).await?;
+    Ok(view(shell, &facts, &draw(&facts), false))
+}
+
+/// The crossings of several environments, in their order, without words that only a whole page has room for.
+pub(crate) async fn crossings(
+    cx: &Cx,
+    shell: &Shell,
+    asking: &Asking,
+    places: Vec<Place>,
+) -> Result<Vec<CrossingView>> {
+    let mut open = Vec::new();
+    let mut readable = Vec::new();
+    for place in places {
+        let may = asking.may(cx, Permission::Read, &Resource::Environment(place.key.clone())).await?;
+        open.push(may);
+        readable.extend(may.then_some(place));
+    }
+    let mut facts = gather_all(cx, &readable).await?.into_iter();
+    let mut views = Vec::new();
+    for may in open {
+        let facts = if may { facts.next() } else { None };
+        let view = facts.map(|facts| view(shell, &facts, &draw(&facts), true));
+        views.push(view.unwrap_or_default());
+    }
+    Ok(views)
 }
 
 fn view(shell: &Shell, facts: &Facts, crossing: &Crossing, is_slim: bool) -> CrossingView {

@@ -139,7 +139,7 @@ pub(crate) async fn show(
         project,
         base: environment_path(project, key.environment.as_str()),
         environment: &environment,
-        crossing: crossing::crossing(&cx, &shell, &chosen, path.environment, false).await?,
+        crossing: crossing::crossing(&cx, &shell, &chosen, path.environment).await?,
         open_run: crossing::open_run(shell.language),
         moving,
         releases: cx.store.releases(project, None, OFFERED).await?,

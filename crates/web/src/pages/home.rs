@@ -1,17 +1,18 @@
-//! Home: what needs me, and what happened last in my projects.
+//! Home: what needs me, my favourites, and what happened last in my projects.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use naru_model::{ProjectName, Timestamp};
+use naru_model::{EnvironmentKey, ProjectName, Timestamp};
 use naru_store::listing::{ProjectLine, ProjectQuery, ProjectSort};
 
 use crate::Cx;
-use crate::access::{Caller, Chosen};
+use crate::access::Asking;
 use crate::failure::Result;
 use crate::routes::FIRST;
+use crate::routes::crossing::Place;
 
-use super::crossing::{CrossingView, crossing};
+use super::crossing::{CrossingView, crossings};
 use super::html::Html;
 use super::language::words;
 use super::projects::{condition, organisations};
@@ -24,7 +25,10 @@ const FAILED_FOR: jiff::SignedDuration = jiff::SignedDuration::from_hours(14 * 2
 /// Rows of each kind that are read, and lines that are shown.
 const AT_MOST: u32 = 30;
 
-/// Projects whose crossing is drawn, and projects that are listed.
+/// Favourites that are shown.
+const FAVOURITES: u32 = 10;
+
+/// Other projects whose crossing is drawn, and projects that are listed.
 const DRAWN: usize = 5;
 const LISTED: u32 = 15;
 
@@ -42,6 +46,9 @@ words! {
     nothing_how: "A project is a repository that is built, delivered and watched here. Make one with a template, or from a terminal:",
         "프로젝트는 여기서 빌드하고 배포하고 지켜보는 저장소예요. 템플릿으로 시작하거나 터미널에서 만들어 보세요.";
     others: "Others", "그 밖";
+    favourites: "Favourites", "즐겨찾기";
+    no_favourites: "The star beside a project's name keeps the project here.", "프로젝트 이름 옆의 별을 누르면 여기에 보여요.";
+    all_favourites: "All favourites", "즐겨찾기 모두 보기";
 }
 
 /// Something that needs a person.
@@ -67,7 +74,9 @@ struct HomePage<'a> {
     shell: &'a Shell,
     w: Words,
     needs: Vec<Need>,
-    drawn: Vec<Drawn>,
+    favourites: Vec<Drawn>,
+    has_more_favourites: bool,
+    recent: Vec<Drawn>,
     others: Vec<ProjectLine>,
     base_url: &'a str,
     may_create: bool,
@@ -76,6 +85,10 @@ struct HomePage<'a> {
 impl HomePage<'_> {
     fn sign(&self, line: &ProjectLine) -> Html {
         self.shell.sign(&condition(line.severity))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.favourites.is_empty() && self.recent.is_empty()
     }
 
     fn summary(&self) -> String {
@@ -88,33 +101,51 @@ impl HomePage<'_> {
 }
 
 /// The page.
-pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, Caller(caller): Caller) -> Result<Response> {
+pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, asking: Asking) -> Result<Response> {
     let shell = shell.at(Section::Home);
     let w = Words(shell.language);
-    let query = ProjectQuery {
-        account: &caller.login,
-        sort: ProjectSort::Activity,
-        limit: LISTED,
-        ..ProjectQuery::default()
-    };
-    let mut lines = cx.store.list_projects(&query).await?.0;
-    let others = lines.split_off(lines.len().min(DRAWN));
-    let mut drawn = Vec::new();
-    for line in lines {
-        let Some(row) = cx.store.project(&line.name).await? else { continue };
-        let crossing = crossing(&cx, &shell, &Chosen(row), FIRST.parse()?, true).await?;
-        drawn.push(Drawn { name: line.name, crossing, active_at: line.active_at });
-    }
+    let login = &asking.known.principal.login;
+    let of_me = ProjectQuery { account: login, ..ProjectQuery::default() };
+    let query = ProjectQuery { favourites: true, limit: FAVOURITES + 1, ..of_me };
+    let mut favourites = cx.store.list_projects(&query).await?;
+    let has_more_favourites = favourites.len() > FAVOURITES as usize;
+    favourites.truncate(FAVOURITES as usize);
+    let query = ProjectQuery { sort: ProjectSort::Activity, limit: LISTED, ..of_me };
+    let mut recent = cx.store.list_projects(&query).await?;
+    recent.retain(|line| !line.favourite);
+    let others = recent.split_off(recent.len().min(DRAWN));
+    let count = favourites.len();
+    favourites.extend(recent);
+    let mut favourites = drawn(&cx, &shell, &asking, favourites).await?;
+    let recent = favourites.split_off(count);
     let page = HomePage {
         shell: &shell,
         w,
-        needs: needs(&cx, &shell, w, &caller.login).await?,
-        drawn,
+        needs: needs(&cx, &shell, w, login).await?,
+        favourites,
+        has_more_favourites,
+        recent,
         others,
         base_url: &cx.address.base_url,
-        may_create: organisations(&cx, &shell, &caller.login).await?.1,
+        may_create: organisations(&cx, &asking).await?.1,
     };
     Ok(shell.page(&page))
+}
+
+/// Projects with the crossings of their first environments.
+async fn drawn(cx: &Cx, shell: &Shell, asking: &Asking, lines: Vec<ProjectLine>) -> Result<Vec<Drawn>> {
+    let mut places = Vec::new();
+    for line in &lines {
+        let key = EnvironmentKey { project: line.name.clone(), environment: FIRST.parse()? };
+        places.push(Place { key, default_branch: line.default_branch.clone() });
+    }
+    let crossings = crossings(cx, shell, asking, places).await?;
+    let draw = |(line, crossing): (ProjectLine, CrossingView)| Drawn {
+        name: line.name,
+        crossing,
+        active_at: line.active_at,
+    };
+    Ok(lines.into_iter().zip(crossings).map(draw).collect())
 }
 
 /// Failed runs, rollouts that wait, environments that are not well: of projects that may be seen, the newest first.

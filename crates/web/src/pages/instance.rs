@@ -6,10 +6,9 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use naru_model::api::{Check, CheckState, LoginProvider};
+use naru_model::api::{Check, CheckState, LoginProvider, StoredPart};
 use naru_store::organisation::Organisation;
 
-use crate::behind::Stored;
 use crate::border::InQuery;
 use crate::failure::Result;
 use crate::paging::Paging;
@@ -58,7 +57,7 @@ struct InstancePage<'a> {
     providers: Vec<LoginProvider>,
     checks: Vec<Check>,
     /// Nothing when it could not be counted in time.
-    storage: Option<Vec<Stored>>,
+    storage: Option<Vec<StoredPart>>,
     organisations: Vec<Organisation>,
     next: Option<String>,
 }

@@ -153,7 +153,8 @@ async fn page(
     let me = &asking.known.principal.login;
     let query =
         ProjectQuery { account: me, organisation: name.as_str(), limit: LISTED, ..ProjectQuery::default() };
-    let (projects, projects_count) = cx.store.list_projects(&query).await?;
+    let projects = cx.store.list_projects(&query).await?;
+    let projects_count = cx.store.count_projects(&query).await?;
     let invitations = if may_manage { open_invitations(cx, name).await? } else { Vec::new() };
     let (link, refusal) = match before {
         Before::Nothing => (None, None),

@@ -1,10 +1,11 @@
-//! A project: the crossing of its newest change, and every environment at a glance.
+//! A project: what is said about it, the crossing of its newest change, and every environment at a glance.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use naru_model::EnvironmentName;
 use naru_model::api::{Environment, Project};
+use naru_model::authorise::{Permission, Resource};
 
 use crate::Cx;
 use crate::access::{Asking, Chosen};
@@ -12,8 +13,10 @@ use crate::failure::Result;
 use crate::routes::{FIRST, environment, project};
 
 use super::crossing::{self, CrossingView};
+use super::html::Html;
 use super::language::words;
 use super::shell::{self, ProjectTab, Shell};
+use super::{about, favourite};
 
 words! {
     environments: "Environments", "환경";
@@ -40,6 +43,8 @@ struct ProjectPage<'a> {
     w: Words,
     chosen: &'a Chosen,
     crossing: CrossingView,
+    about: Html,
+    star: Html,
     open_run: &'static str,
     environments: Vec<Environment>,
     project: Project,
@@ -55,14 +60,19 @@ pub(crate) async fn show(
     let shell = shell.in_project(&cx, &chosen, ProjectTab::Overview).await?;
     let environments = environment::all(&cx, &asking, &chosen.0.name).await?;
     let newest = newest(&cx, &chosen, &environments).await?;
+    let resource = Resource::Project(chosen.0.name.clone());
+    let may_change = asking.may(&cx, Permission::Administer, &resource).await?;
+    let project = project::seen(&cx, chosen.0.clone(), &asking.known.principal.login).await?;
     let page = ProjectPage {
         shell: &shell,
         w: Words(shell.language),
         chosen: &chosen,
-        crossing: crossing::crossing(&cx, &shell, &chosen, newest, false).await?,
+        crossing: crossing::crossing(&cx, &shell, &chosen, newest).await?,
+        about: about::show(&cx, &shell, &chosen.0, may_change).await?,
+        star: favourite::star(&shell, &project.name, project.favourite),
         open_run: crossing::open_run(shell.language),
         environments,
-        project: project::view(&cx, chosen.0.clone()),
+        project,
     };
     Ok(shell.page(&page))
 }

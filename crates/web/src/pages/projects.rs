@@ -9,11 +9,12 @@ use naru_store::listing::{ProjectLine, ProjectQuery, ProjectSort, Severity};
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::Caller;
+use crate::access::Asking;
 use crate::border::InQuery;
 use crate::failure::Result;
 
-use super::html::encode;
+use super::favourite;
+use super::html::{Html, encode};
 use super::language::words;
 use super::shell::{Section, Shell};
 
@@ -22,7 +23,8 @@ const ON_A_PAGE: u32 = 50;
 
 words! {
     new: "New project", "새 프로젝트";
-    find: "Part of a name", "이름 일부";
+    find: "Part of a name or summary", "이름이나 설명 일부";
+    favourites: "Favourites", "즐겨찾기";
     state: "State", "상태";
     organisation: "Organisation", "조직";
     any_organisation: "Any organisation", "모든 조직";
@@ -41,6 +43,8 @@ words! {
     nothing: "There is no project yet", "아직 프로젝트가 없어요";
     nothing_how: "Make one here, or from a terminal:", "여기서 만들거나 터미널에서 만들어 보세요.";
     none_found: "No project has this name and state.", "이 이름과 상태의 프로젝트가 없어요.";
+    no_favourite: "No favourite is found: the star beside a project's name makes it one.",
+        "찾는 즐겨찾기가 없어요. 프로젝트 이름 옆의 별을 누르면 즐겨찾기가 돼요.";
     earlier: "Previous page", "이전 쪽";
     later: "Next page", "다음 쪽";
     page(number): "page {number}", "{number}쪽";
@@ -54,6 +58,8 @@ pub(crate) struct Asked {
     state: String,
     /// Only projects of this organisation.
     organisation: String,
+    /// Only favourites.
+    favourites: bool,
     sort: String,
     /// Counts from 1.
     page: Option<u32>,
@@ -81,8 +87,9 @@ impl Asked {
     /// The same list in another order or at another page.
     fn address(&self, sort: &str, page: u32) -> String {
         let Self { q, state, organisation, .. } = self;
+        let only = if self.favourites { "&favourites=true" } else { "" };
         let (q, state, organisation, sort) = (encode(q), encode(state), encode(organisation), encode(sort));
-        format!("/projects?q={q}&state={state}&organisation={organisation}&sort={sort}&page={page}")
+        format!("/projects?q={q}&state={state}&organisation={organisation}&sort={sort}&page={page}{only}")
     }
 }
 
@@ -123,8 +130,12 @@ impl ProjectsPage<'_> {
         self.asked.state == state
     }
 
-    fn sign(&self, line: &ProjectLine) -> super::html::Html {
+    fn sign(&self, line: &ProjectLine) -> Html {
         self.shell.sign(&condition(line.severity))
+    }
+
+    fn star(&self, line: &ProjectLine) -> Html {
+        favourite::star(self.shell, &line.name, line.favourite)
     }
 
     fn has_more(&self) -> bool {
@@ -136,22 +147,24 @@ impl ProjectsPage<'_> {
 pub(crate) async fn show(
     State(cx): State<Cx>,
     shell: Shell,
-    Caller(caller): Caller,
+    asking: Asking,
     InQuery(asked): InQuery<Asked>,
 ) -> Result<Response> {
     let shell = shell.at(Section::Projects);
     let page = asked.page.unwrap_or(1).clamp(1, 1_000_000);
     let query = ProjectQuery {
-        account: &caller.login,
+        account: &asking.known.principal.login,
         organisation: &asked.organisation,
         search: &asked.q,
+        favourites: asked.favourites,
         severity: asked.severity(),
         sort: asked.sort(),
         offset: (page - 1).saturating_mul(ON_A_PAGE),
         limit: ON_A_PAGE,
     };
-    let (projects, all) = cx.store.list_projects(&query).await?;
-    let (organisations, may_create) = organisations(&cx, &shell, &caller.login).await?;
+    let projects = cx.store.list_projects(&query).await?;
+    let all = cx.store.count_projects(&query).await?;
+    let (organisations, may_create) = organisations(&cx, &asking).await?;
     let page = ProjectsPage {
         shell: &shell,
         w: Words(shell.language),
@@ -167,13 +180,13 @@ pub(crate) async fn show(
 }
 
 /// The organisations of somebody, and whether they may create projects in one of them.
-pub(super) async fn organisations(cx: &Cx, shell: &Shell, login: &str) -> Result<(Vec<String>, bool)> {
+pub(super) async fn organisations(cx: &Cx, asking: &Asking) -> Result<(Vec<String>, bool)> {
     let mut may_create = false;
     let mut names = Vec::new();
-    for (organisation, _) in cx.store.organisations_of(login).await? {
+    for (organisation, _) in cx.store.organisations_of(&asking.known.principal.login).await? {
         names.push(organisation.name.to_string());
         let resource = Resource::Organisation(organisation.name);
-        may_create = may_create || shell.may(cx, Permission::CreateProject, &resource).await;
+        may_create = may_create || asking.may(cx, Permission::CreateProject, &resource).await?;
     }
     Ok((names, may_create))
 }

@@ -1,8 +1,7 @@
 //! What runs in an environment at this moment: its replicas as the engine sees them, and the volumes of its services.
 
-use std::time::Duration;
-
 use askama::Template;
+use naru_model::api::Volume;
 use naru_model::job::ExitReason;
 use naru_model::rollout::{ReplicaSeen, ReplicaState};
 use naru_model::workload::VolumeAccess;
@@ -11,14 +10,12 @@ use naru_store::environment::Environment;
 
 use crate::Cx;
 use crate::failure::Result;
+use crate::routes::replica;
 
 use super::html::Html;
 use super::language::words;
 use super::shell::{Shell, environment_path};
 use super::sign::Tone;
-
-/// The engine is not waited for any longer: the rest of the page is worth more.
-const WAIT: Duration = Duration::from_secs(2);
 
 words! {
     replicas: "Replicas", "복제본";
@@ -57,15 +54,6 @@ struct Row {
     since: Option<Timestamp>,
 }
 
-/// One volume of one service.
-struct VolumeRow {
-    name: String,
-    service: String,
-    path: String,
-    size: String,
-    access: &'static str,
-}
-
 #[derive(Template)]
 #[template(path = "replicas.html")]
 struct Replicas<'a> {
@@ -74,28 +62,26 @@ struct Replicas<'a> {
     base: String,
     /// Nothing when the engine does not answer.
     rows: Option<Vec<Row>>,
-    volumes: Vec<VolumeRow>,
+    volumes: Vec<Volume>,
+}
+
+impl Replicas<'_> {
+    fn access(&self, volume: &Volume) -> &'static str {
+        match volume.access {
+            VolumeAccess::Exclusive => self.w.exclusive(),
+            VolumeAccess::Shared => self.w.shared(),
+        }
+    }
 }
 
 /// Both tables.
 pub(super) async fn show(cx: &Cx, shell: &Shell, environment: &Environment) -> Result<Html> {
     let w = Words(shell.language);
-    let seen = tokio::time::timeout(WAIT, cx.behind.replicas(&environment.key)).await;
-    let rows = match seen {
-        Ok(Ok(mut seen)) => {
-            seen.sort_by(|one, other| {
-                (&one.key.service, other.key.revision, one.key.index).cmp(&(
-                    &other.key.service,
-                    one.key.revision,
-                    other.key.index,
-                ))
-            });
-            Some(seen.into_iter().map(|replica| row(w, replica)).collect())
-        }
-        Ok(Err(_)) | Err(_) => None,
-    };
+    // What the engine does not say is left out: the rest of the page is worth more.
+    let seen = replica::seen(cx, &environment.key).await.ok();
+    let rows = seen.map(|seen| seen.into_iter().map(|replica| row(w, replica)).collect());
     let base = environment_path(&environment.key.project, environment.key.environment.as_str());
-    let shown = Replicas { shell, w, base, rows, volumes: volumes(cx, w, environment).await? };
+    let shown = Replicas { shell, w, base, rows, volumes: replica::volumes(cx, environment).await? };
     Ok(Html(shown.render().unwrap_or_default()))
 }
 
@@ -124,30 +110,4 @@ fn row(w: Words, replica: ReplicaSeen) -> Row {
         restarts: replica.key.attempt,
         since,
     }
-}
-
-/// The volumes that the wanted revision's services have.
-async fn volumes(cx: &Cx, w: Words, environment: &Environment) -> Result<Vec<VolumeRow>> {
-    let Some(target) = environment.target else { return Ok(Vec::new()) };
-    let revision = cx.store.revision(&environment.key, target).await?;
-    let Some(release) = revision.and_then(|revision| revision.release) else { return Ok(Vec::new()) };
-    let Some(release) = cx.store.release(&environment.key.project, release).await? else {
-        return Ok(Vec::new());
-    };
-    let mut rows = Vec::new();
-    for (service, definition) in release.definition.services {
-        for (name, volume) in definition.volumes {
-            rows.push(VolumeRow {
-                name: name.to_string(),
-                service: service.to_string(),
-                path: volume.path.as_str().to_owned(),
-                size: volume.size.map(|size| size.to_string()).unwrap_or_default(),
-                access: match volume.access {
-                    VolumeAccess::Exclusive => w.exclusive(),
-                    VolumeAccess::Shared => w.shared(),
-                },
-            });
-        }
-    }
-    Ok(rows)
 }

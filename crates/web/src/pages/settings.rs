@@ -1,4 +1,4 @@
-//! A project's settings: what it is, the secrets of its pipeline, and its end.
+//! A project's settings: what it is and what is said about it, the secrets of its pipeline, and its end.
 
 use askama::Template;
 use axum::extract::{Form, State};
@@ -10,17 +10,19 @@ use naru_model::job::SecretScope;
 use serde::Deserialize;
 
 use crate::Cx;
-use crate::access::{Caller, Chosen};
+use crate::access::{Asking, Chosen};
 use crate::failure::Result;
+use crate::routes::about::BAD_ABOUT;
 use crate::routes::setting;
 
 use super::html::Html;
 use super::language::words;
-use super::secrets;
 use super::shell::{ProjectTab, Shell};
+use super::{about, secrets};
 
 words! {
-    about: "About", "정보";
+    about: "About", "소개";
+    facts: "Repository", "저장소";
     shared: "Variables and secrets for all environments", "모든 환경의 변수와 시크릿";
     branch: "Default branch", "기본 브랜치";
     source: "Source repository", "소스 저장소";
@@ -46,67 +48,99 @@ struct SettingsPage<'a> {
     chosen: &'a Chosen,
     base: String,
     base_url: &'a str,
+    /// The form of what is said about it.
+    about: Html,
     secrets: Html,
     delete_wrong: Option<String>,
     may_delete: bool,
 }
 
-/// The page.
-pub(crate) async fn show(State(cx): State<Cx>, shell: Shell, chosen: Chosen) -> Result<Response> {
-    page(&cx, shell, &chosen, None, None).await
+/// Which form was refused, and why.
+pub(super) enum Refused {
+    Nothing,
+    About(about::Typed, about::Wrong),
+    Secret(String),
+    Delete(String),
 }
 
-async fn page(
+/// The page.
+pub(crate) async fn show(
+    State(cx): State<Cx>,
+    shell: Shell,
+    asking: Asking,
+    chosen: Chosen,
+) -> Result<Response> {
+    page(&cx, shell, &asking, &chosen, Refused::Nothing).await
+}
+
+pub(super) async fn page(
     cx: &Cx,
     shell: Shell,
+    asking: &Asking,
     chosen: &Chosen,
-    secret_wrong: Option<String>,
-    delete_wrong: Option<String>,
+    refused: Refused,
 ) -> Result<Response> {
     let shell = shell.in_project(cx, chosen, ProjectTab::Settings).await?;
     let name = &chosen.0.name;
-    let is_refused = secret_wrong.is_some() || delete_wrong.is_some();
-    let code = if delete_wrong.is_some() { "api.not-confirmed" } else { "api.bad-secret" };
+    let (mut said, mut secret_wrong, mut delete_wrong) = (None, None, None);
+    let code = match refused {
+        Refused::Nothing => None,
+        Refused::About(typed, wrong) => {
+            said = Some((typed, wrong));
+            Some(BAD_ABOUT)
+        }
+        Refused::Secret(wrong) => {
+            secret_wrong = Some(wrong);
+            Some("api.bad-secret")
+        }
+        Refused::Delete(wrong) => {
+            delete_wrong = Some(wrong);
+            Some("api.not-confirmed")
+        }
+    };
     let (w, base) = (Words(shell.language), format!("/projects/{name}/settings"));
     let sealed = setting::listed(cx, &SecretScope::Pipeline(name.clone())).await?.0.items;
-    let secrets = secrets::show((&shell, &base), &sealed, w.none(), true, secret_wrong.as_deref());
     let page = SettingsPage {
-        shell: &shell,
         w,
         chosen,
+        about: about::form(cx, &shell, &chosen.0, said).await?,
+        secrets: secrets::show((&shell, &base), &sealed, w.none(), true, secret_wrong.as_deref()),
         base,
         base_url: &cx.address.base_url,
-        secrets,
         delete_wrong,
-        may_delete: shell.may(cx, Permission::Delete, &Resource::Project(name.clone())).await,
+        may_delete: asking.may(cx, Permission::Delete, &Resource::Project(name.clone())).await?,
+        shell: &shell,
     };
-    Ok(if is_refused { shell.refused(StatusCode::BAD_REQUEST, code, &page) } else { shell.page(&page) })
+    Ok(match code {
+        Some(code) => shell.refused(StatusCode::BAD_REQUEST, code, &page),
+        None => shell.page(&page),
+    })
 }
 
 /// Seals a secret of the pipeline.
 pub(crate) async fn set_secret(
     State(cx): State<Cx>,
     shell: Shell,
+    asking: Asking,
     chosen: Chosen,
-    Caller(caller): Caller,
     Form(typed): Form<secrets::Typed>,
 ) -> Result<Response> {
     let scope = SecretScope::Pipeline(chosen.0.name.clone());
-    match secrets::seal(&cx, &scope, typed, &caller).await? {
+    match secrets::seal(&cx, &scope, typed, &asking.known.principal).await? {
         Ok(()) => Ok(back(&chosen.0.name)),
-        Err(wrong) => page(&cx, shell, &chosen, Some(wrong), None).await,
+        Err(wrong) => page(&cx, shell, &asking, &chosen, Refused::Secret(wrong)).await,
     }
 }
 
 /// Unsets a secret of the pipeline.
 pub(crate) async fn unset_secret(
     State(cx): State<Cx>,
+    asking: Asking,
     chosen: Chosen,
-    Caller(caller): Caller,
     Form(named): Form<secrets::Named>,
 ) -> Result<Response> {
     let scope = SecretScope::Pipeline(chosen.0.name.clone());
-    cx.store.unset_secret(&scope, &named.name, true, &caller.login).await?;
+    cx.store.unset_secret(&scope, &named.name, true, &asking.known.principal.login).await?;
     Ok(back(&chosen.0.name))
 }
 
@@ -121,13 +155,14 @@ pub(crate) struct Confirmed {
 pub(crate) async fn delete(
     State(cx): State<Cx>,
     shell: Shell,
+    asking: Asking,
     chosen: Chosen,
     Form(confirmed): Form<Confirmed>,
 ) -> Result<Response> {
     let name = chosen.0.name.clone();
     if confirmed.name.trim() != name.as_str() {
         let wrong = Words(shell.language).not_confirmed(&name);
-        return page(&cx, shell, &chosen, None, Some(wrong)).await;
+        return page(&cx, shell, &asking, &chosen, Refused::Delete(wrong)).await;
     }
     cx.store.delete_project(&name).await?;
     Ok(Redirect::to("/projects").into_response())

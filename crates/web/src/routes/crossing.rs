@@ -13,10 +13,10 @@ use crate::Cx;
 use crate::access::Chosen;
 use crate::border::InPath;
 use crate::failure::Result;
-use crate::routes::InEnvironment;
+use crate::routes::{InEnvironment, maintenance};
 
 pub(crate) use draw::draw;
-pub(crate) use gather::{Facts, gather};
+pub(crate) use gather::{Facts, Place, gather, gather_all};
 
 /// How far the newest change of an environment is.
 #[utoipa::path(get, path = "/api/v1/projects/{project}/environments/{environment}/crossing",
@@ -25,9 +25,12 @@ pub(crate) use gather::{Facts, gather};
     responses((status = 200, body = Crossing), (status = "default", body = Problem)))]
 pub(crate) async fn show(
     State(cx): State<Cx>,
-    chosen: Chosen,
+    Chosen(project): Chosen,
     InPath(path): InPath<InEnvironment>,
 ) -> Result<Json<Crossing>> {
-    let facts = gather(&cx, &chosen, path.environment).await?;
+    let place = Place::of(&project, path.environment);
+    let mut facts = gather(&cx, place.clone()).await?;
+    facts.urls = cx.behind.urls(&place.key).await;
+    facts.maintenance = maintenance::of(&cx, &place.key).await?;
     Ok(Json(draw(&facts)))
 }

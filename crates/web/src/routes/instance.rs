@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use naru_model::Problem;
-use naru_model::api::{Capabilities, Doctor, Health};
+use naru_model::api::{Capabilities, Doctor, Health, Storage};
 
 use crate::Cx;
 use crate::failure::Result;
@@ -58,4 +58,11 @@ pub(crate) async fn metrics(State(cx): State<Cx>) -> Result<Response> {
     responses((status = 200, body = Capabilities), (status = "default", body = Problem)))]
 pub(crate) async fn capabilities(State(cx): State<Cx>) -> Result<Json<Capabilities>> {
     Ok(Json(cx.behind.capabilities().await?))
+}
+
+/// How much the data folder holds, without the engine's own storage. Given up when there are too many files to count.
+#[utoipa::path(get, path = "/api/v1/storage", operation_id = "storage", tag = "instance",
+    responses((status = 200, body = Storage), (status = "default", body = Problem)))]
+pub(crate) async fn storage(State(cx): State<Cx>) -> Result<Json<Storage>> {
+    Ok(Json(Storage { parts: cx.behind.storage().await? }))
 }

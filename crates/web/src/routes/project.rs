@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use naru_model::api::{NewProject, Page, Project};
 use naru_model::authorise::{Permission, Resource};
 use naru_model::{BranchName, OrganisationName, Problem, ProjectName};
+use naru_store::project::About;
 use serde::Deserialize;
 
 use crate::Cx;
@@ -14,9 +15,10 @@ use crate::border::{Body, InQuery};
 use crate::failure::{Failure, Result};
 use crate::paging::Paging;
 
-/// A project as people see it.
-pub(crate) fn view(cx: &Cx, row: naru_store::project::Project) -> Project {
+/// A project as somebody sees it.
+pub(crate) fn view(cx: &Cx, row: naru_store::project::Project, favourite: bool) -> Project {
     let base = &cx.address.base_url;
+    let About { summary, description, owner, contacts } = row.about;
     Project {
         source_url: format!("{base}/git/{}.git", row.name),
         deploy_url: format!("{base}/git/{}.deploy.git", row.name),
@@ -25,26 +27,47 @@ pub(crate) fn view(cx: &Cx, row: naru_store::project::Project) -> Project {
         default_branch: row.default_branch,
         created_at: row.created_at,
         deleting: row.deleting,
+        summary,
+        description: Some(description),
+        owner,
+        contacts,
+        favourite,
     }
 }
 
+/// The same for one project that is read again.
+pub(crate) async fn seen(cx: &Cx, row: naru_store::project::Project, login: &str) -> Result<Project> {
+    let favourite = cx.store.is_favourite(login, &row.name).await?;
+    Ok(view(cx, row, favourite))
+}
+
+/// Which projects.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(crate) struct Filter {
+    /// Only favourites of the caller.
+    favourites: bool,
+}
+
 /// The projects that the caller has a role in, by name.
-#[utoipa::path(get, path = "/api/v1/projects", operation_id = "listProjects", tag = "project", params(Paging),
+#[utoipa::path(get, path = "/api/v1/projects", operation_id = "listProjects", tag = "project", params(Filter, Paging),
     responses((status = 200, body = Page<Project>), (status = "default", body = Problem)))]
 pub(crate) async fn list(
     State(cx): State<Cx>,
     Caller(caller): Caller,
+    InQuery(filter): InQuery<Filter>,
     InQuery(paging): InQuery<Paging>,
 ) -> Result<Json<Page<Project>>> {
-    Ok(Json(listed(&cx, &caller.login, &paging).await?))
-}
-
-/// A page of the projects that somebody has a role in.
-pub(crate) async fn listed(cx: &Cx, login: &str, paging: &Paging) -> Result<Page<Project>> {
     let after = paging.after.as_deref().unwrap_or_default();
-    let rows = cx.store.projects_page_of(login, after, paging.probe()).await?;
-    let projects = rows.into_iter().map(|row| view(cx, row)).collect();
-    Ok(paging.page(projects, |project: &Project| project.name.to_string()))
+    let rows = cx.store.projects_page_of(&caller.login, filter.favourites, after, paging.probe()).await?;
+    let favourites = cx.store.favourites_of(&caller.login).await?;
+    let line = |row: naru_store::project::Project| {
+        let favourite = favourites.contains(&row.name);
+        Project { description: None, ..view(&cx, row, favourite) }
+    };
+    let projects = rows.into_iter().map(line).collect();
+    Ok(Json(paging.page(projects, |project: &Project| project.name.to_string())))
 }
 
 /// Creates a project with its two repositories.
@@ -57,7 +80,7 @@ pub(crate) async fn create(
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<Project>)> {
     let row = created(&cx, &asking, new).await?;
-    Ok((StatusCode::CREATED, Json(view(&cx, row))))
+    Ok((StatusCode::CREATED, Json(view(&cx, row, false))))
 }
 
 /// Makes a project with its two repositories, for who may in its organisation.
@@ -78,7 +101,8 @@ pub(crate) async fn created(
         return Err(exists(&new.name));
     }
     cx.behind.create_repositories(&new.name, &branch).await?;
-    cx.store.create_project_in(&organisation, &new.name, &branch).await.map_err(|error| match error {
+    let owner = Some(asking.known.principal.login.as_str());
+    cx.store.create_project_in(&organisation, &new.name, &branch, owner).await.map_err(|error| match error {
         naru_store::StoreError::Exists(_) => exists(&new.name),
         other => other.into(),
     })
@@ -96,8 +120,12 @@ fn exists(name: &ProjectName) -> Failure {
 #[utoipa::path(get, path = "/api/v1/projects/{project}", operation_id = "showProject", tag = "project",
     params(("project" = ProjectName, Path)),
     responses((status = 200, body = Project), (status = "default", body = Problem)))]
-pub(crate) async fn show(State(cx): State<Cx>, Chosen(row): Chosen) -> Json<Project> {
-    Json(view(&cx, row))
+pub(crate) async fn show(
+    State(cx): State<Cx>,
+    Caller(caller): Caller,
+    Chosen(row): Chosen,
+) -> Result<Json<Project>> {
+    Ok(Json(seen(&cx, row, &caller.login).await?))
 }
 
 /// What a deletion must repeat.

@@ -91,16 +91,39 @@ async fn a_page_of_ten_thousand_projects_comes_within_a_tenth_of_a_second() {
         world.store.ensure_environment(&key, None).await.unwrap();
     }
     let browser = Browser::minji(&world).await;
-    for query in ["", "?q=77", "?state=trouble", "?sort=state", "?sort=active&page=100"] {
-        let mut quickest = Duration::MAX;
-        for _ in 0..5 {
-            let begun = Instant::now();
-            assert_eq!(browser.get(&format!("/projects{query}")).await.status, 200);
-            quickest = quickest.min(begun.elapsed());
-        }
-        // The dev profile and a busy machine are given twice the time that is promised.
-        assert!(quickest < Duration::from_millis(200), "{query}: {quickest:?}");
+    for query in ["", "?page=200", "?q=77", "?state=trouble", "?sort=state", "?sort=active&page=100"] {
+        comes_within(&browser, &format!("/projects{query}"), Duration::from_millis(100)).await;
     }
+}
+
+/// The dev profile and a busy machine are given twice the time that is promised.
+async fn comes_within(browser: &Browser<'_>, path: &str, promised: Duration) {
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        assert_eq!(browser.get(path).await.status, 200);
+        quickest = quickest.min(begun.elapsed());
+    }
+    assert!(quickest < promised * 2, "{path}: {quickest:?}");
+}
+
+#[tokio::test]
+async fn home_comes_within_a_twentieth_of_a_second_with_all_its_crossings() {
+    let (world, _) = World::with_administrator().await;
+    for number in 0..200 {
+        let project = world.project(&format!("p{number:03}")).await;
+        if number % 10 == 0 {
+            run(&world, &project, "minji", Ending::Success).await;
+            environment(&world, &project, "production", 1, Status::Live).await;
+        }
+        if number % 20 == 0 {
+            world.store.set_favourite("minji", &project, true).await.unwrap();
+        }
+    }
+    let browser = Browser::minji(&world).await;
+    let home = browser.get("/").await;
+    assert_eq!(home.text.matches("serves release 1 as revision 1, healthy").count(), 15);
+    comes_within(&browser, "/", Duration::from_millis(50)).await;
 }
 
 #[tokio::test]

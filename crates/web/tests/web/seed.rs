@@ -33,7 +33,7 @@ pub(crate) enum Ending {
 }
 
 fn definition() -> ProjectDefinition {
-    let text = "pipeline:\n  test: { image: docker.io/library/rust:1.95, run: cargo test }\nservices:\n  web: { build: { needs: [test] }, port: 8080 }\n";
+    let text = "pipeline:\n  test: { image: docker.io/library/rust:1.95, run: cargo test }\nservices:\n  web: { build: { needs: [test] }, port: 8080, volumes: { data: { path: /data, size: 1Gi } } }\n";
     naru_model::definition::parse(text).expect("the seed's definition is good")
 }
 

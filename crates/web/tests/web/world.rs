@@ -11,7 +11,9 @@ use axum::http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use naru_identity::external::External;
 use naru_identity::{Identity, NewToken, Origin};
-use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
+use naru_model::api::{
+    Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check, StoredPart,
+};
 use naru_model::authorise::{Permission, Principal};
 use naru_model::certificate::CertificateSource;
 use naru_model::effect::Unobserved;
@@ -20,7 +22,7 @@ use naru_model::{BranchName, Clock, CommitId, EnvironmentKey, Problem, ProjectNa
 use naru_secret::KeyRing;
 use naru_store::Store;
 use naru_store::log::{LogLimits, LogStore};
-use naru_web::{Address, Behind, Stored, WebContext};
+use naru_web::{Address, Behind, WebContext};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -74,8 +76,8 @@ impl Behind for Stand {
     async fn capabilities(&self) -> Result<Capabilities, Problem> {
         Ok(Capabilities { engine: "Fake 1.0".to_owned(), missing: Vec::new() })
     }
-    async fn storage(&self) -> Result<Vec<Stored>, Problem> {
-        Ok(vec![Stored { name: "blobs".to_owned(), bytes: 3 << 29 }])
+    async fn storage(&self) -> Result<Vec<StoredPart>, Problem> {
+        Ok(vec![StoredPart { name: "blobs".to_owned(), bytes: 3 << 29 }])
     }
     async fn replicas(&self, _: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem> {
         let seen = self.replicas.lock().unwrap().clone();

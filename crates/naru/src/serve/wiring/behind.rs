@@ -1,5 +1,6 @@
 //! What the API asks for that is in no row.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,15 +12,15 @@ use naru_engine::Engine;
 use naru_engine::docker::DockerEngine;
 use naru_identity::external::External;
 use naru_model::api::{
-    Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check, CheckState,
+    Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check, CheckState, StoredPart,
 };
 use naru_model::rollout::ReplicaSeen;
 use naru_model::{BranchName, CommitId, EnvironmentKey, Problem, ProjectName};
 use naru_source::SourceRepositories;
 use naru_source::deploy::InGit;
-use naru_web::{Behind, Stored};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use naru_web::Behind;
+
+use super::again::Again;
 
 /// The commit of nothing: what a first revision is compared with.
 const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
@@ -35,15 +36,16 @@ pub(super) struct Answers {
     pub(super) certificates: Arc<Certificates>,
     pub(super) external: External,
     pub(super) data: PathBuf,
-    pub(super) looked: LookedAt,
+    pub(super) looked: Again<Vec<Check>>,
+    pub(super) capable: Again<Capabilities>,
+    pub(super) counted: Again<Vec<StoredPart>>,
 }
 
-/// What the checks saw last, and when: they start processes and read the whole database, so that who asks within
-/// [`STILL_TRUE`] gets the same, and of many who ask at once one looks.
-pub(super) type LookedAt = Mutex<Option<(Instant, Vec<Check>)>>;
-
-/// How long what was seen is told again.
-const STILL_TRUE: Duration = Duration::from_secs(5);
+/// How long what the checks saw is told again, and what the engine says of itself: they start processes and read the whole
+/// database, and the engine takes a third of a second.
+const CHECKS_HOLD: Duration = Duration::from_secs(5);
+/// How long the size of the data folder is told again: every file of it is looked at.
+const COUNT_HOLDS: Duration = Duration::from_mins(1);
 
 fn trouble(what: &str, error: &dyn std::fmt::Display) -> Problem {
     Problem::new("instance.trouble", what)
@@ -112,26 +114,28 @@ impl Behind for Answers {
     }
 
     async fn doctor(&self) -> Vec<Check> {
-        let mut looked = self.looked.lock().await;
-        if let Some((_, checks)) = looked.as_ref().filter(|(at, _)| at.elapsed() < STILL_TRUE) {
-            return checks.clone();
-        }
-        let checks = self.look().await;
-        *looked = Some((Instant::now(), checks.clone()));
+        let looked = self.looked.or_look::<Infallible>(CHECKS_HOLD, async { Ok(self.look().await) }).await;
+        let Ok(checks) = looked;
         checks
     }
 
     async fn capabilities(&self) -> Result<Capabilities, Problem> {
-        let engine = self.docker.capabilities().await;
-        let engine = engine.map_err(|error| trouble("the container engine does not answer", &error))?;
-        Ok(Capabilities { engine: engine.engine, missing: engine.missing })
+        let ask = async {
+            let engine = self.docker.capabilities().await;
+            let engine = engine.map_err(|error| trouble("the container engine does not answer", &error))?;
+            Ok(Capabilities { engine: engine.engine, missing: engine.missing })
+        };
+        self.capable.or_look(CHECKS_HOLD, ask).await
     }
 
-    async fn storage(&self) -> Result<Vec<Stored>, Problem> {
+    async fn storage(&self) -> Result<Vec<StoredPart>, Problem> {
         let data = self.data.clone();
-        let counted = tokio::task::spawn_blocking(move || super::storage::parts(&data)).await;
-        let counted = counted.map_err(|error| trouble("the data folder could not be counted", &error))?;
-        counted.map_err(|error| trouble("the data folder could not be counted", &error))
+        let count = async {
+            let counted = tokio::task::spawn_blocking(move || super::storage::parts(&data)).await;
+            let counted = counted.map_err(|error| trouble("the data folder could not be counted", &error))?;
+            counted.map_err(|error| trouble("the data folder could not be counted", &error))
+        };
+        self.counted.or_look(COUNT_HOLDS, count).await
     }
 
     async fn replicas(&self, key: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem> {

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use naru_web::Stored;
+use naru_model::api::StoredPart;
 
 /// Files and folders that are looked at; beyond that the count is given up.
 const MOST: usize = 300_000;
@@ -12,14 +12,14 @@ const MOST: usize = 300_000;
 const ENGINE: &str = "engine";
 
 /// The parts of the folder, the largest first. Links are not followed; what goes away meanwhile is not counted.
-pub(super) fn parts(data: &Path) -> io::Result<Vec<Stored>> {
+pub(super) fn parts(data: &Path) -> io::Result<Vec<StoredPart>> {
     let mut looked_at = 0;
     let mut parts = Vec::new();
     for entry in std::fs::read_dir(data)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name != ENGINE {
-            parts.push(Stored { bytes: size(entry.path(), &mut looked_at)?, name });
+            parts.push(StoredPart { bytes: size(entry.path(), &mut looked_at)?, name });
         }
     }
     parts.sort_by(|one, other| other.bytes.cmp(&one.bytes).then_with(|| one.name.cmp(&other.name)));

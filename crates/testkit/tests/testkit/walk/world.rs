@@ -10,7 +10,9 @@ use axum::http::{Request, header};
 use naru_identity::external::External;
 use naru_identity::{Identity, NewToken};
 use naru_image::{NeedUnknown, NeededImages, NeededNow, Registry};
-use naru_model::api::{Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check};
+use naru_model::api::{
+    Capabilities, Certificate, CertificateAuthority, CertificateUpload, Check, StoredPart,
+};
 use naru_model::authorise::Principal;
 use naru_model::effect::Unobserved;
 use naru_model::role::{LocalRole, Role};
@@ -21,7 +23,7 @@ use naru_source::{Hosting, HostingSettings, SourceRepositories};
 use naru_store::Store;
 use naru_store::log::{LogLimits, LogStore};
 use naru_testkit::clock::HandClock;
-use naru_web::{Address, Behind, Stored, WebContext};
+use naru_web::{Address, Behind, WebContext};
 use secrecy::ExposeSecret as _;
 use tower::ServiceExt as _;
 
@@ -194,7 +196,7 @@ async fn people(store: &Store) {
 async fn things(store: &Store) {
     let main: BranchName = "main".parse().unwrap();
     for (name, organisation) in [("shop", "ours"), ("mine", "ours"), ("other", "them")] {
-        store.create_project_in(&organisation.parse().unwrap(), &project(name), &main).await.unwrap();
+        store.create_project_in(&organisation.parse().unwrap(), &project(name), &main, None).await.unwrap();
     }
     for name in ["production", "staging"] {
         store.ensure_environment(&place(name), None).await.unwrap();
@@ -235,7 +237,7 @@ impl Behind for Away {
     async fn capabilities(&self) -> Result<Capabilities, Problem> {
         Err(away())
     }
-    async fn storage(&self) -> Result<Vec<Stored>, Problem> {
+    async fn storage(&self) -> Result<Vec<StoredPart>, Problem> {
         Err(away())
     }
     async fn replicas(&self, _: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem> {

@@ -65,10 +65,13 @@ mod when;
 
 pub(crate) use answer::{not_so, nowhere};
 
+use std::collections::BTreeSet;
+
 use axum::Router;
 use axum::handler::Handler;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
 use axum::routing::{self, MethodRouter};
 use naru_model::authorise::Permission;
 
@@ -253,20 +256,35 @@ fn people_rows() -> Vec<Row> {
 /// All pages behind the authorisation layer.
 pub(crate) fn router(cx: &Cx) -> Router<Cx> {
     let mut router = Router::new();
+    let pages = pages();
     for Row { path, rule, handler, .. } in table() {
-        let guarded = handler
+        let mut guarded = handler
             .layer(from_fn_with_state((cx.clone(), rule), guard))
             .layer(from_fn_with_state(cx.clone(), answer::finish));
+        if !pages.contains(path) {
+            guarded = guarded.get(to_page);
+        }
         router = router.route(path, guarded);
     }
     router
 }
 
+/// What can be looked at.
+fn pages() -> BTreeSet<&'static str> {
+    table().into_iter().filter(|row| row.method == "GET").map(|row| row.path).collect()
+}
+
+/// A form that was refused without the script stands at the place that it was sent to: who loads that again is led to its
+/// page. That says nothing of what there is; the page asks who is there.
+async fn to_page(uri: Uri) -> Redirect {
+    Redirect::to(&page_of_form(&HeaderMap::new(), uri.path()))
+}
+
 /// The page whose form was sent to `path`: where the browser says it comes from when that is a page here, else the nearest
 /// page above.
 fn page_of_form(headers: &HeaderMap, path: &str) -> String {
-    let pages = routes();
-    let is_page = |path: &str| pages.iter().any(|page| page.method == "GET" && fits(page.path, path));
+    let pages = pages();
+    let is_page = |path: &str| pages.iter().any(|page| fits(page, path));
     let came_from = came_from(headers).filter(|place| is_page(place.split('?').next().unwrap_or_default()));
     let above = || path.char_indices().rev().filter(|(_, c)| *c == '/').map(|(at, _)| &path[..at]);
     came_from

@@ -80,7 +80,7 @@ async fn page(
 ) -> Result<Response> {
     let project = &chosen.0.name;
     let w = Words(shell.language);
-    let shell = shell.in_project(cx, chosen, ProjectTab::Overview).await?;
+    let shell = shell.in_project(cx, chosen, ProjectTab::Settings).await?;
     let base = format!("/projects/{project}/configuration");
     let shell = shell.crumb(&base, w.title()).title(format!("{} · {project}", w.title()));
     let may_configure = shell.may(cx, Permission::Configure, &Resource::Project(project.clone())).await;

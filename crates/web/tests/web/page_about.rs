@@ -59,6 +59,11 @@ async fn what_cannot_be_said_is_kept_in_the_form_with_the_reason_beside_its_fiel
         assert!(!refused.text.contains("<script>"), "{fields}");
     }
     has(&browser.post("/projects/shop/settings/about", "owner=hana&summary=kept").await, &["value=\"kept\""]);
+    assert_eq!(
+        leads(&browser.get("/projects/shop/settings/about").await),
+        "/projects/shop/settings",
+        "loaded again"
+    );
     let korean = Browser { language: "ko", ..Browser::minji(&world).await };
     has(
         &korean.post("/projects/shop/settings/about", "owner=hana").await,

@@ -164,9 +164,7 @@ pub(super) async fn assemble(
         certificates: certificates.clone(),
         external: external.clone(),
         data: folder.path(""),
-        looked: again::Again::default(),
-        capable: again::Again::default(),
-        counted: again::Again::default(),
+        seen: behind::Seen::default(),
     };
     let address = Address {
         base_url: public_url.clone(),

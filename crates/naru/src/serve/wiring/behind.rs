@@ -36,9 +36,15 @@ pub(super) struct Answers {
     pub(super) certificates: Arc<Certificates>,
     pub(super) external: External,
     pub(super) data: PathBuf,
-    pub(super) looked: Again<Vec<Check>>,
-    pub(super) capable: Again<Capabilities>,
-    pub(super) counted: Again<Vec<StoredPart>>,
+    pub(super) seen: Seen,
+}
+
+/// What is told again for a moment instead of being looked at for everybody.
+#[derive(Default)]
+pub(super) struct Seen {
+    checks: Again<Vec<Check>>,
+    capabilities: Again<Capabilities>,
+    storage: Again<Vec<StoredPart>>,
 }
 
 /// How long what the checks saw is told again, and what the engine says of itself: they start processes and read the whole
@@ -114,7 +120,8 @@ impl Behind for Answers {
     }
 
     async fn doctor(&self) -> Vec<Check> {
-        let looked = self.looked.or_look::<Infallible>(CHECKS_HOLD, async { Ok(self.look().await) }).await;
+        let looked =
+            self.seen.checks.or_look::<Infallible>(CHECKS_HOLD, async { Ok(self.look().await) }).await;
         let Ok(checks) = looked;
         checks
     }
@@ -125,7 +132,7 @@ impl Behind for Answers {
             let engine = engine.map_err(|error| trouble("the container engine does not answer", &error))?;
             Ok(Capabilities { engine: engine.engine, missing: engine.missing })
         };
-        self.capable.or_look(CHECKS_HOLD, ask).await
+        self.seen.capabilities.or_look(CHECKS_HOLD, ask).await
     }
 
     async fn storage(&self) -> Result<Vec<StoredPart>, Problem> {
@@ -135,7 +142,7 @@ impl Behind for Answers {
             let counted = counted.map_err(|error| trouble("the data folder could not be counted", &error))?;
             counted.map_err(|error| trouble("the data folder could not be counted", &error))
         };
-        self.counted.or_look(COUNT_HOLDS, count).await
+        self.seen.storage.or_look(COUNT_HOLDS, count).await
     }
 
     async fn replicas(&self, key: &EnvironmentKey) -> Result<Vec<ReplicaSeen>, Problem> {

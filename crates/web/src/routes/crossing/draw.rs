@@ -217,7 +217,7 @@ fn run_problem(facts: &Facts, run: &Run) -> Problem {
 mod tests {
     use super::super::gather::is_revision_newer;
     use super::*;
-    use naru_model::{CommitId, ReleaseNumber, RevisionNumber, RunNumber};
+    use naru_model::{CommitId, EnvironmentKey, ReleaseNumber, RevisionNumber, RunNumber};
     use naru_store::environment::Environment;
     use naru_store::environment::EnvironmentStatus;
     use naru_store::release::Release;
@@ -232,22 +232,8 @@ mod tests {
     }
 
     fn nothing() -> Facts {
-        Facts {
-            project: "shop".parse().unwrap(),
-            name: "production".parse().unwrap(),
-            environment: None,
-            trigger: None,
-            run: None,
-            steps: Vec::new(),
-            release: None,
-            revision: None,
-            rollout: None,
-            serving: None,
-            refused: None,
-            urls: Vec::new(),
-            maintenance: None,
-            now: Timestamp::UNIX_EPOCH,
-        }
+        let (project, environment) = ("shop".parse().unwrap(), "production".parse().unwrap());
+        Facts::new(&EnvironmentKey { project, environment }, Timestamp::UNIX_EPOCH)
     }
 
     fn a_release(number: u32, second: i64) -> Release {
@@ -291,10 +277,8 @@ mod tests {
     }
 
     fn an_environment(serving: Option<u32>) -> Environment {
-        let key = naru_model::EnvironmentKey {
-            project: "shop".parse().unwrap(),
-            environment: "production".parse().unwrap(),
-        };
+        let key =
+            EnvironmentKey { project: "shop".parse().unwrap(), environment: "production".parse().unwrap() };
         Environment {
             key,
             branch: Some("main".parse().unwrap()),

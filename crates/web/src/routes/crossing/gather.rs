@@ -58,10 +58,10 @@ impl Place {
 }
 
 impl Facts {
-    fn new(place: &Place, now: Timestamp) -> Self {
+    pub(super) fn new(key: &EnvironmentKey, now: Timestamp) -> Self {
         Self {
-            project: place.key.project.clone(),
-            name: place.key.environment.clone(),
+            project: key.project.clone(),
+            name: key.environment.clone(),
             environment: None,
             trigger: None,
             run: None,
@@ -145,7 +145,7 @@ pub(crate) async fn gather(cx: &Cx, place: Place) -> Result<Facts> {
 /// Reads the rows of the newest change of each of these environments, in their order.
 pub(crate) async fn gather_all(cx: &Cx, places: &[Place]) -> Result<Vec<Facts>> {
     let now = cx.store.now();
-    let mut all: Vec<Facts> = places.iter().map(|place| Facts::new(place, now)).collect();
+    let mut all: Vec<Facts> = places.iter().map(|place| Facts::new(&place.key, now)).collect();
     asked(cx, places, &mut all).await?;
     delivered(cx, &mut all).await?;
     pushed(cx, &mut all).await?;

@@ -125,11 +125,14 @@ pub(crate) fn is_label(text: &str) -> bool {
 /// Somebody who is logged in and types a wrong password is not logged out by that.
 pub(crate) fn typed_wrong(error: IdentityError) -> Failure {
     match error {
-        IdentityError::WrongPassword => {
-            Failure::refused(Problem::new("identity.wrong-password", "the password is wrong"))
-        }
+        IdentityError::WrongPassword => wrong("the password is wrong", "type the password again"),
         error => error.into(),
     }
+}
+
+fn wrong(summary: &'static str, hint: &'static str) -> Failure {
+    let problem = Problem::new("identity.wrong-password", summary);
+    Failure::refused(problem.state("nothing was changed").hint(hint))
 }
 
 /// Sets the caller's own password. Ends every other session of the account.
@@ -165,10 +168,10 @@ pub(crate) async fn confirm(
 /// Which of the two was wrong is not said.
 fn proved_wrong(error: IdentityError) -> Failure {
     match error {
-        IdentityError::WrongPassword | IdentityError::WrongCode => {
-            let summary = "the password or the code is wrong";
-            Failure::refused(Problem::new("identity.wrong-password", summary))
-        }
+        IdentityError::WrongPassword | IdentityError::WrongCode => wrong(
+            "the password or the code is wrong",
+            "give the password again and, with a second factor, a code that was not used yet or a recovery code",
+        ),
         error => error.into(),
     }
 }
